@@ -1,0 +1,106 @@
+"""What a caller asks for: request, sampling, budget; and the plan that a policy makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from plait.core.text import Message
+from plait.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn. ``temperature`` 0 is greedy; ``max_tokens`` None is "what fits"."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    stop_ids: tuple[int, ...] = ()
+    logprobs: bool = False
+    ignore_eos: bool = False
+    extra: Mapping[str, object] = field(default_factory=dict)
+    """Fields passed to the engine as they are (an OpenAI server's request body)."""
+
+    def __post_init__(self) -> None:
+        checks = (
+            ("temperature", self.temperature >= 0, "at least 0"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("top_k", self.top_k >= 0, "at least 0 (0: off)"),
+            ("min_p", 0 <= self.min_p <= 1, "between 0 and 1"),
+            ("max_tokens", self.max_tokens is None or self.max_tokens > 0, "above 0, or None"),
+        )
+        for name, good, want in checks:
+            if not good:
+                raise UsageError(f"`{name}` is {getattr(self, name)!r} but must be {want}")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits of one request over its whole tree of threads. None: no limit of this kind.
+
+    Tokens count what models generate. ``critical_tokens`` limits the longest causal path
+    (see `plait.trace.metrics`), ``seconds`` the wall clock, ``width`` the threads that one
+    thread has open at once, ``depth`` the levels below the root, ``threads`` all threads ever
+    started, ``live_tokens`` the context tokens that the engine must hold at one moment,
+    ``window`` the context of each thread.
+    """
+
+    total_tokens: int | None = None
+    critical_tokens: int | None = None
+    seconds: float | None = None
+    width: int | None = 64
+    depth: int | None = 4
+    threads: int | None = 4096
+    live_tokens: int | None = None
+    window: int | None = None
+    rounds: int | None = 32
+    """Forks and joins that one thread may go through, one after the other."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value is not None and value <= 0:
+                raise UsageError(f"budget `{item.name}` is {value!r} but must be above 0, or None")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question. Give ``prompt``, or ``messages`` for a conversation; not both."""
+
+    prompt: str = ""
+    messages: tuple[Message, ...] = ()
+    sampling: Sampling = Sampling()
+    budget: Budget = Budget()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if bool(self.prompt.strip()) == bool(self.messages):
+            raise UsageError("a request needs either a prompt or messages",
+                             hint="Pass the question as text, or as a list of messages.")
+
+    @property
+    def question(self) -> str:
+        """The text of the question: the prompt, or the last user message."""
+        if self.prompt:
+            return self.prompt
+        users = [m.content for m in self.messages if m.role == "user"]
+        return users[-1] if users else self.messages[-1].content
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a policy decided: the method, its protocol if it drives one, and how far to go."""
+
+    method: str = "sequential"
+    protocol: str | None = None
+    width: int | None = None
+    early_stop: bool = False
+    """Join as soon as the protocol says that the outcomes so far are enough; cancel the rest."""
+    retries: int = 1
+    """How often a failed child is tried again, alone."""
+    reason: str = ""

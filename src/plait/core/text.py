@@ -1,0 +1,84 @@
+"""Text as it travels between threads and engines: segments, prompts, chunks, stops, usage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Author = Literal["prompt", "model", "runtime"]
+Finish = Literal["eos", "stop", "length", "budget", "window", "error", "left"]
+"""Why a stream ended: the model ended it (``eos``), a stop was hit (``stop``), ``max_tokens`` was
+reached (``length``), a budget of the request ran out (``budget``), the context is full
+(``window``), the engine failed (``error``), or the reader left early (``left``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A run of text by one author. ``ids`` are its token ids where the engine has them."""
+
+    author: Author
+    text: str
+    ids: tuple[int, ...] | None = None
+    tokens: int = 0
+    """Length in tokens: exact where ``ids`` or the engine's count exist, else estimated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What an engine is asked to continue.
+
+    ``messages`` (if any) come first, rendered by the engine's chat template; ``text`` continues
+    the assistant's turn after them, or is the whole prompt when there are none. ``ids`` replace
+    ``text`` where all of it is known as token ids.
+    """
+
+    text: str = ""
+    ids: tuple[int, ...] | None = None
+    messages: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stops:
+    """What ends a stream besides the model's own end: strings and token ids."""
+
+    strings: tuple[str, ...] = ()
+    ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one engine request. ``estimated``: the engine did not report them."""
+
+    prompt: int = 0
+    cached: int = 0
+    generated: int = 0
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a stream.
+
+    ``text`` holds everything the model wrote, *including* the stop string that ended it: engines
+    that cut it off have it put back. ``tokens`` is the number of tokens of this chunk. The last
+    chunk (and only it) has ``finish`` set, and ``stop`` if a stop was hit; it also carries
+    ``usage``.
+    """
+
+    text: str = ""
+    tokens: int = 0
+    ids: tuple[int, ...] | None = None
+    logprobs: tuple[float, ...] | None = None
+    finish: Finish | None = None
+    stop: str | int | None = None
+    usage: Usage | None = None
+    estimated: bool = field(default=False)
+    """``tokens`` was guessed, because the engine sends neither ids nor one chunk a token."""
