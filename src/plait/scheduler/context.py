@@ -1,0 +1,160 @@
+"""What a thread's model has read and written: a persistent list of segments.
+
+A fork is O(1): the parts so far are frozen into a `_Node` that parent and child share, and each
+goes on with a list of its own. Contexts are never copied as strings; they are flattened only when
+a request is made. Where every part has token ids the prompt is made of ids, so what the model
+wrote is exactly what it reads back (text could be cut into other tokens when encoded again).
+
+Positions are characters counted from the end of the opening prompt (`mark_opening`). A rewrite
+may reach back into frozen parts; they are then taken over as this context's own, the other
+contexts that share them keep theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from plait.core import Author, Message, Prompt, Segment
+from plait.errors import Bug
+
+Encode = Callable[[str], Sequence[int] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A frozen stretch of segments with everything before it."""
+
+    before: _Node | None
+    parts: list[Segment]
+
+
+class Context:
+    """One thread's context. See the module's docstring for its rules."""
+
+    __slots__ = ("_base", "_chars", "_messages", "_opening", "_parts", "_tokens", "_whole_ids")
+
+    def __init__(self, messages: tuple[Message, ...] = ()) -> None:
+        self._base: _Node | None = None
+        self._parts: list[Segment] = []
+        self._messages = messages
+        self._chars = 0
+        self._opening = 0
+        self._tokens = 0
+        self._whole_ids = not messages
+
+    def add(self, segment: Segment) -> None:
+        """Put ``segment`` at the end."""
+        self._parts.append(segment)
+        self._chars += len(segment.text)
+        self._tokens += segment.tokens
+        if segment.ids is None and segment.text:
+            self._whole_ids = False
+
+    def mark_opening(self) -> None:
+        """What is there now is the opening prompt; positions count from here."""
+        self._opening = self._chars
+
+    def fork(self) -> Context:
+        """A context that continues this one; neither sees what the other adds. O(1)."""
+        if self._parts:
+            self._base = _Node(self._base, self._parts)
+            self._parts = []
+        child = Context(self._messages)
+        child._base = self._base
+        child._chars, child._tokens = self._chars, self._tokens
+        child._opening, child._whole_ids = self._opening, self._whole_ids
+        return child
+
+    @property
+    def tokens(self) -> int:
+        """Length in tokens, messages not counted."""
+        return self._tokens
+
+    @property
+    def length(self) -> int:
+        """Characters since the opening prompt."""
+        return self._chars - self._opening
+
+    @property
+    def own_text(self) -> str:
+        """Everything since the opening prompt."""
+        return "".join(s.text for s in self.own_segments())
+
+    def own_segments(self) -> list[Segment]:
+        """The segments since the opening prompt."""
+        wanted = self.length
+        found: list[Segment] = []
+        for segment in self._backwards():
+            if wanted <= 0:
+                break
+            found.append(segment)
+            wanted -= len(segment.text)
+        found.reverse()
+        return found
+
+    def cut(self, since: int, encode: Encode) -> list[Segment]:
+        """Remove everything from position ``since`` on; returns what was removed, in order.
+
+        A segment that straddles the cut is split; the part that stays is encoded again.
+        Raises `Bug` when ``since`` lies outside this thread's own text.
+        """
+        if not 0 <= since <= self.length:
+            raise Bug(f"cut at {since}, but the thread's own text has {self.length} characters")
+        excess = self.length - since
+        removed: list[Segment] = []
+        while excess > 0:
+            if not self._parts:
+                if self._base is None:
+                    raise Bug("a context is shorter than it says")
+                self._parts = list(self._base.parts)
+                self._base = self._base.before
+            last = self._parts.pop()
+            self._chars -= len(last.text)
+            self._tokens -= last.tokens
+            if len(last.text) <= excess:
+                removed.append(last)
+                excess -= len(last.text)
+                continue
+            keep, gone = last.text[:-excess], last.text[-excess:]
+            kept = make_segment(last.author, keep, encode, like=last)
+            self.add(kept)
+            removed.append(Segment(last.author, gone, None, max(0, last.tokens - kept.tokens)))
+            excess = 0
+        removed.reverse()
+        return removed
+
+    def prompt(self) -> Prompt:
+        """The whole context as an engine wants it."""
+        segments = list(self._backwards())
+        segments.reverse()
+        text = "".join(s.text for s in segments)
+        ids = tuple(i for s in segments for i in s.ids or ()) if self._whole_ids else None
+        return Prompt(text=text, ids=ids, messages=self._messages)
+
+    def _backwards(self) -> Iterator[Segment]:
+        yield from reversed(self._parts)
+        node = self._base
+        while node is not None:
+            yield from reversed(node.parts)
+            node = node.before
+
+
+def make_segment(
+    author: Author, text: str, encode: Encode, like: Segment | None = None
+) -> Segment:
+    """A segment with ids where the tokenizer is at hand, else with an estimated length.
+
+    ``like``: the segment it is a piece of; without ids its tokens are shared by length.
+    """
+    ids = encode(text)
+    if ids is not None:
+        return Segment(author, text, tuple(ids), len(ids))
+    if like is not None and like.text:
+        return Segment(author, text, None, round(like.tokens * len(text) / len(like.text)))
+    return Segment(author, text, None, estimate_tokens(text))
+
+
+def estimate_tokens(text: str) -> int:
+    """About how many tokens ``text`` has when nobody can count them: four characters each."""
+    return (len(text) + 3) // 4

@@ -1,0 +1,147 @@
+"""Budgets as a tree of accounts: reserve before starting, spend while streaming, refund at the end.
+
+    whole run (total_tokens)
+    └── work        all but the fallback's ring-fence
+        └── branches    all but the join's ring-fence: every thread below the root
+
+Each thread draws on an account of its own under ``branches`` (the root on ``work``, the fallback
+on the whole run), so a thread's own limit, its siblings' common limit and the run's are all held
+by one rule: *a lease is granted only if every account from the thread up to the run can carry
+it*. Siblings cannot overspend together, because what one has reserved is gone for the others
+until it is refunded. Nothing here waits; who cannot be served is told how much there is.
+
+The ring-fences are shares of the total that are set aside at the start: `JOIN_SHARE` so that there
+is room to merge what the threads found, `FALLBACK_SHARE` so that a failed parallel attempt can
+still be answered sequentially. A plan without threads has neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plait.errors import Bug
+
+JOIN_SHARE = 0.10
+FALLBACK_SHARE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """A look at one account, in tokens."""
+
+    limit: int | None
+    spent: int
+    reserved: int
+
+
+class Account:
+    """Tokens that may be generated below one place of the tree."""
+
+    __slots__ = ("_children", "_limit", "_parent", "_reserved", "_spent")
+
+    def __init__(self, limit: int | None, parent: Account | None = None) -> None:
+        self._limit = limit
+        self._parent = parent
+        self._spent = 0
+        self._reserved = 0
+        self._children: list[Account] = []
+
+    def open(self, limit: int | None = None) -> Account:
+        """An account below this one, with a limit of its own if given."""
+        account = Account(limit, self)
+        self._children.append(account)
+        return account
+
+    @property
+    def available(self) -> int | None:
+        """What may still be reserved, all accounts above considered; None: no limit anywhere."""
+        best: int | None = None
+        account: Account | None = self
+        while account is not None:
+            if account._limit is not None:
+                left = max(0, account._limit - account._spent - account._reserved)
+                best = left if best is None else min(best, left)
+            account = account._parent
+        return best
+
+    @property
+    def state(self) -> AccountState:
+        return AccountState(self._limit, self._spent, self._reserved)
+
+    def reserve(self, tokens: int | None) -> Lease:
+        """Set ``tokens`` aside (None: book as it comes, where no account has a limit).
+
+        Raises `Bug` when they are not available: ask first.
+        """
+        left = self.available
+        wanted = tokens or 0
+        if wanted < 0 or (left is not None and (tokens is None or wanted > left)):
+            raise Bug(f"{tokens} tokens reserved where {left} are available")
+        self._move(reserved=wanted)
+        return Lease(self, tokens)
+
+    def _move(self, *, reserved: int = 0, spent: int = 0) -> None:
+        account: Account | None = self
+        while account is not None:
+            account._reserved += reserved
+            account._spent += spent
+            account = account._parent
+
+    def check(self) -> None:
+        """Raise `Bug` unless every account below here adds up and keeps its limit."""
+        if self._reserved < 0 or self._spent < 0:
+            raise Bug(f"an account is negative: {self.state}")
+        if self._limit is not None and self._reserved + self._spent > self._limit:
+            raise Bug(f"an account is overdrawn: {self.state}")
+        if sum(c._spent for c in self._children) > self._spent:
+            raise Bug("accounts below spent more than is booked above")
+        if sum(c._reserved for c in self._children) > self._reserved:
+            raise Bug("accounts below reserved more than is booked above")
+        for child in self._children:
+            child.check()
+
+
+class Lease:
+    """Tokens that one stream may generate. Close it in a ``finally``."""
+
+    __slots__ = ("_account", "_left", "granted")
+
+    def __init__(self, account: Account, tokens: int | None) -> None:
+        self._account = account
+        self._left = tokens or 0
+        self.granted = tokens
+
+    def spend(self, tokens: int) -> None:
+        """Book generated tokens. An engine that overruns its limit is booked up to the lease:
+        the ledger counts what was granted, the trace what was written."""
+        if self.granted is None:
+            self._account._move(spent=tokens)
+            return
+        tokens = min(tokens, self._left)
+        self._left -= tokens
+        self._account._move(reserved=-tokens, spent=tokens)
+
+    def close(self) -> None:
+        """Refund what was not spent. Harmless the second time."""
+        self._account._move(reserved=-self._left)
+        self._left = 0
+
+
+class Ledger:
+    """The accounts of one run; see the module's docstring."""
+
+    def __init__(self, total: int | None, *, parallel: bool) -> None:
+        fallback = int(total * FALLBACK_SHARE) if total and parallel else 0
+        join = int(total * JOIN_SHARE) if total and parallel else 0
+        self.run = Account(total)
+        self.work = self.run.open(None if total is None else total - fallback)
+        self.branches = self.work.open(None if total is None else total - fallback - join)
+
+    def check(self) -> None:
+        """Raise `Bug` unless the books balance."""
+        self.run.check()
+
+    @property
+    def reserved(self) -> int:
+        """Tokens set aside by streams that are open now: 0 when nothing runs."""
+        return self.run.state.reserved

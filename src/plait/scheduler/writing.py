@@ -1,0 +1,213 @@
+"""One `Thread.write`: from the right to write, over the engine's stream, to the books.
+
+Order of the rights: live context tokens of the run, then a slot of the runtime, then a lease of
+tokens. Whoever waits for a slot holds no lease, so tokens are never locked up by a thread that
+does not run. All three are given back in `_close`, however the stream ends.
+
+A lease is a *share* of what is left when many threads want the same tokens. A thread that has
+used up its share and is not done asks again (`_Grant.renewable`): the engine continues from a
+prompt that it has in its cache, and threads that need little leave their part to those that need
+much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import anyio
+
+from plait.core import Chunk, Finish, Sampling, Segment, Stops
+from plait.core.events import Answered, Asked, Noted, Wrote
+from plait.errors import EngineError, EngineOverloaded, EngineUnreachable
+from plait.scheduler.ledger import Lease
+
+if TYPE_CHECKING:
+    from plait.scheduler.thread import ScheduledThread
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """How many tokens a stream may generate (None: what the engine allows), and why no more."""
+
+    tokens: int | None
+    ends: Finish = "length"
+    what: str = ""
+    renewable: bool = False
+
+
+class Writing:
+    """The stream that `Thread.write` gives: an async context manager and its own iterator."""
+
+    def __init__(
+        self, thread: ScheduledThread, until: Stops, limit: int | None, sampling: Sampling
+    ) -> None:
+        self._thread = thread
+        self._until = until
+        self._left = limit
+        self._sampling = sampling
+        self._grant = Grant(0)
+        self._lease: Lease | None = None
+        self._source: AsyncIterator[Chunk] | None = None
+        self._request: AbstractAsyncContextManager[AsyncIterator[Chunk]] | None = None
+        self._live = 0
+        self._holds_slot = False
+        self._asked_at = 0.0
+        self._written = 0
+        self._estimated = False
+        self._done = False
+
+    async def __aenter__(self) -> Writing:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._source is not None:
+            self._record("left")
+            self._thread.finish = "left"
+        await self._close()
+
+    def __aiter__(self) -> Writing:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        while not self._done:
+            if self._source is None and not await self._open():
+                self._finish(self._grant.ends, self._grant.what)
+                return Chunk(finish=self._grant.ends)
+            chunk = await self._take(await self._next())
+            if chunk is not None:
+                return chunk
+        raise StopAsyncIteration
+
+    async def _open(self) -> bool:
+        """Get the rights and make the request; False if there is nothing left to spend."""
+        thread, run = self._thread, self._thread.run
+        self._grant = thread.grant(self._left)
+        if self._grant.tokens == 0:
+            return False
+        try:
+            live = thread.context.tokens + (self._grant.tokens or 0)
+            await run.live.acquire(live)
+            self._live = live
+            await run.limiter.acquire(run.id)
+            self._holds_slot = True
+            self._grant = thread.grant(self._left)  # siblings may have spent meanwhile
+            if self._grant.tokens == 0:
+                await self._close()
+                return False
+            self._lease = thread.account.reserve(self._grant.tokens)
+            sampling = replace(
+                self._sampling,
+                max_tokens=self._grant.tokens,
+                stop=self._until.strings + self._sampling.stop,
+                stop_ids=self._until.ids + self._sampling.stop_ids,
+                seed=thread.next_seed(self._sampling),
+            )
+            self._asked_at = anyio.current_time()
+            self._written = 0
+            run.emit(Asked(run.now(), thread.name, thread.context.tokens, self._grant.tokens))
+            request = thread.engine.stream(thread.context.prompt(), sampling)
+            try:
+                self._source = await request.__aenter__()
+            except EngineError as error:
+                self._failed(error)
+                raise
+            self._request = request
+        except BaseException:
+            await self._close()
+            raise
+        return True
+
+    async def _next(self) -> Chunk:
+        assert self._source is not None
+        try:
+            chunk = await anext(self._source)
+        except StopAsyncIteration:
+            error = EngineUnreachable("the engine's stream ended without saying why")
+            self._failed(error)
+            await self._close()
+            raise error from None
+        except EngineError as error:
+            self._failed(error)
+            await self._close()
+            raise
+        return chunk
+
+    async def _take(self, chunk: Chunk) -> Chunk | None:
+        """Book a chunk; None if there is nothing in it for the reader."""
+        thread, run = self._thread, self._thread.run
+        if chunk.tokens or chunk.text:
+            if self._written == 0:
+                run.limiter.succeeded(anyio.current_time() - self._asked_at)
+            self._written += chunk.tokens
+            self._estimated |= chunk.estimated
+            if self._left is not None:
+                self._left -= chunk.tokens
+            if self._lease is not None:
+                self._lease.spend(chunk.tokens)
+            thread.context.add(Segment("model", chunk.text, chunk.ids, chunk.tokens))
+            thread.tokens += chunk.tokens
+            run.emit(Wrote(run.now(), thread.name, chunk.text, chunk.tokens, chunk.estimated))
+        if chunk.finish is None:
+            return chunk if chunk.text or chunk.tokens else None
+        self._record(chunk.finish, chunk)
+        await self._close()
+        finish = chunk.finish
+        if finish == "length":
+            if self._grant.renewable:
+                return replace(chunk, finish=None) if chunk.text or chunk.tokens else None
+            finish = self._grant.ends
+        self._finish(finish, self._grant.what)
+        return replace(chunk, finish=finish)
+
+    def _finish(self, finish: Finish, what: str) -> None:
+        self._done = True
+        thread = self._thread
+        thread.finish = finish
+        if finish in ("budget", "window"):
+            thread.run.emit(Noted(
+                thread.run.now(), thread.name, f"stopped by the limit on {what}", warning=True))
+
+    def _record(self, finish: Finish, last: Chunk | None = None, error: str = "") -> None:
+        thread, run = self._thread, self._thread.run
+        usage = last.usage if last else None
+        if usage is None:
+            run.emit(Answered(run.now(), thread.name, finish, thread.context.tokens - self._written,
+                              0, self._written, True, error))
+        else:
+            run.emit(Answered(run.now(), thread.name, finish, usage.prompt, usage.cached,
+                              usage.generated, usage.estimated, error))
+
+    def _failed(self, error: EngineError) -> None:
+        thread, run = self._thread, self._thread.run
+        if isinstance(error, EngineOverloaded):
+            run.limiter.overloaded(error.retry_after)
+        else:
+            run.limiter.failed()
+        self._record("error", error=str(error))
+        thread.finish = "error"
+        self._done = True
+
+    async def _close(self) -> None:
+        """Leave the request and give everything back. Never waits for the engine."""
+        run = self._thread.run
+        request, self._request, self._source = self._request, None, None
+        try:
+            if request is not None:
+                with anyio.CancelScope(shield=True):
+                    await request.__aexit__(None, None, None)
+        finally:
+            if self._lease is not None:
+                self._lease.close()
+                self._lease = None
+            if self._holds_slot:
+                self._holds_slot = False
+                run.limiter.release()
+            run.live.release(self._live)
+            self._live = 0
