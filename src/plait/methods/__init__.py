@@ -1,0 +1,6 @@
+"""Ways to answer a request, one a file. They know the scheduler only through `interfaces`."""
+
+from plait.methods.native import Native, drive
+from plait.methods.sequential import Sequential
+
+__all__ = ["Native", "Sequential", "drive"]

@@ -1,0 +1,72 @@
+"""Names for everything that can be named: engines, protocols, methods.
+
+Engines are loaded when they are first asked for, so that a command that needs none starts fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib import import_module
+from typing import cast
+
+from plait.core import Plan
+from plait.errors import UsageError
+from plait.interfaces import Engine, Method, WireProtocol
+from plait.methods import Native, Sequential
+from plait.protocols import APR, ThreadWeaver
+
+PROTOCOLS: dict[str, Callable[[str], WireProtocol]] = {"apr": APR, "threadweaver": ThreadWeaver}
+METHODS = ("sequential", "native")
+ELSEWHERE = {
+    "ape": "APE stands for two things: for Adaptive Parallel Reasoning use `apr`; Adaptive Parallel"
+           " Encoding is a way to reuse caches, not a wire format",
+}
+
+
+def make_protocol(name: str) -> Callable[[str], WireProtocol]:
+    """What makes a machine of the wire format ``name`` from an opening prompt."""
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    raise UsageError(f"there is no protocol `{name}`", hint=_suggest(name, list(PROTOCOLS)))
+
+
+def make_method(plan: Plan) -> Method:
+    """The method that ``plan`` names."""
+    if plan.method == "sequential":
+        return Sequential()
+    if plan.method == "native":
+        if plan.protocol is None:
+            raise UsageError("the method `native` needs a protocol",
+                             hint=f"Name one of {', '.join(PROTOCOLS)}.")
+        return Native(make_protocol(plan.protocol))
+    raise UsageError(f"there is no method `{plan.method}`",
+                     hint=_suggest(plan.method, list(METHODS)))
+
+
+def make_engine(spec: str, model: str | None = None) -> Engine:
+    """The engine that ``spec`` names: ``nano``, or the base URL of a server.
+
+    ``model`` names the model of a server, or a folder with another model for ``nano``.
+    """
+    if spec == "nano":
+        load = _load("plait.engines.nano:NanoEngine")
+        return load(model) if model else load()
+    if spec.startswith(("http://", "https://")):
+        return _load("plait.engines.openai:OpenAIEngine")(spec, model)
+    raise UsageError(f"there is no engine `{spec}`",
+                     hint="Use `nano`, or the base URL of an OpenAI-compatible server"
+                          " such as http://127.0.0.1:8000/v1.")
+
+
+def _load(path: str) -> Callable[..., Engine]:
+    module, _, name = path.partition(":")
+    return cast("Callable[..., Engine]", getattr(import_module(module), name))
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    if name.lower() in ELSEWHERE:
+        return ELSEWHERE[name.lower()] + "."
+    near = get_close_matches(name, known, n=1)
+    listed = f"Known: {', '.join(known)}."
+    return f"Did you mean `{near[0]}`? {listed}" if near else listed

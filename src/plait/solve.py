@@ -1,0 +1,261 @@
+"""The whole story on one page: request -> plan -> method -> result, with the fallback.
+
+    request --policy--> plan --engine.open--> opening --method on the root thread--> outcome
+       no answer in it, and the plan was parallel: sequential reasoning on what is left --> outcome
+    trace --metrics--> result
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from types import TracebackType
+from typing import Literal
+
+import anyio
+
+from plait import puzzles
+from plait.core import Outcome, Plan, Request, Result
+from plait.core.events import Event, Noted, Role, RunEnded, RunStarted
+from plait.errors import EngineError, UsageError
+from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
+from plait.policy import choose
+from plait.registry import make_engine, make_method
+from plait.scheduler import Limiter, Run
+from plait.scheduler.ledger import FALLBACK_SHARE
+from plait.trace import Metrics, Trace, measure
+
+
+class Runtime:
+    """Engines and the limiter that all requests share. Use as ``async with Runtime(...) as rt``.
+
+    ``engine`` is a name (see `plait.registry.make_engine`) or an engine; engines given as objects
+    are the caller's to close. ``roles`` lets other engines serve some roles (planner, judge...).
+    """
+
+    def __init__(
+        self,
+        engine: str | Engine = "nano",
+        *,
+        model: str | None = None,
+        roles: Mapping[Role, Engine] | None = None,
+    ) -> None:
+        self._owned = isinstance(engine, str)
+        self.engine = make_engine(engine, model) if isinstance(engine, str) else engine
+        self.engines: dict[Role, Engine] = {**(roles or {}), "thread": self.engine}
+        slots = self.engine.capabilities.slots
+        self.limiter = Limiter() if slots is None else Limiter(start=slots)
+
+    async def __aenter__(self) -> Runtime:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._owned:
+            with anyio.CancelScope(shield=True):
+                await self.engine.aclose()
+
+
+async def solve(
+    question: str | Request,
+    *,
+    engine: str | Engine = "nano",
+    runtime: Runtime | None = None,
+    method: str | Method | None = None,
+    protocol: str | None = None,
+    plan: Plan | None = None,
+    trace: Trace | None = None,
+) -> Result:
+    """Answer ``question`` and say what it took.
+
+    ``method`` and ``protocol`` are names, None to let the policy choose; a `Method` object runs
+    as given. ``runtime`` is shared between calls; without one, ``engine`` serves this call only.
+    Raises `UsageError` for what makes no sense and `EngineError` when the engine cannot answer.
+    """
+    request = Request(prompt=question) if isinstance(question, str) else question
+    if runtime is None:
+        async with Runtime(engine) as own:
+            return await solve(request, runtime=own, method=method, protocol=protocol,
+                               plan=plan, trace=trace)
+    chosen, name = (None, method) if method is None or isinstance(method, str) else (method, None)
+    if plan is None:
+        if name not in (None, "auto", "sequential", "native"):
+            make_method(Plan(name or ""))
+        load = await runtime.engine.load()
+        plan = choose(runtime.engine.capabilities, load, method=name, protocol=protocol)
+        if name == "native" and plan.method != "native":
+            plan = Plan("native", protocol)
+    trace = Trace() if trace is None else trace
+    return await _run(runtime, request, plan, chosen or make_method(plan), trace)
+
+
+def solve_sync(question: str | Request, **options: object) -> Result:
+    """`solve` for programs that are not asynchronous; takes the same options."""
+
+    async def call() -> Result:
+        return await solve(question, **options)  # type: ignore[arg-type]
+
+    return anyio.run(call)
+
+
+class EventStream:
+    """What `solve_stream` gives: an iterator over trace events, then the result."""
+
+    def __init__(self, source: AsyncIterator[Event]) -> None:
+        self._source = source
+        self.result: Result | None = None
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self._source
+
+
+@asynccontextmanager
+async def solve_stream(question: str | Request, **options: object) -> AsyncIterator[EventStream]:
+    """Answer ``question`` live: ``async with solve_stream(...) as events``, then iterate over it.
+
+    Thoughts come as `Wrote` as they are generated, the answer as `Committed`, once and for good.
+    Leaving the block cancels whatever still runs. Takes the options of `solve`.
+    """
+    trace = options.pop("trace", None)
+    if not isinstance(trace, Trace):
+        trace = Trace()
+    send, receive = anyio.create_memory_object_stream[Event](max_buffer_size=float("inf"))
+    unsubscribe = trace.subscribe(send.send_nowait)
+    stream = EventStream(receive)
+
+    async def work() -> None:
+        with send:
+            stream.result = await solve(question, trace=trace, **options)  # type: ignore[arg-type]
+
+    failure: EngineError | UsageError | None = None
+    async with anyio.create_task_group() as tasks:
+
+        async def guarded() -> None:
+            nonlocal failure
+            try:
+                await work()
+            except (EngineError, UsageError) as error:
+                failure = error
+
+        tasks.start_soon(guarded)
+        try:
+            with receive:
+                yield stream
+        finally:
+            unsubscribe()
+            tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _run(
+    runtime: Runtime, request: Request, plan: Plan, method: Method, trace: Trace
+) -> Result:
+    """One request from its plan to its result."""
+    engine = runtime.engine
+    opening = await engine.open(request, plan.protocol)
+    plan = replace(plan, early_stop=plan.early_stop or opening.early_stop)
+    run = Run(request, plan, runtime.engines, runtime.limiter, trace.emit, uuid.uuid4().hex[:12])
+    trace.emit(RunStarted(0.0, run.id, request.question, engine.name, engine.model, plan.method,
+                          plan.protocol, request.seed))
+    fallback: str | None = None
+
+    async def body(root: Thread) -> Outcome:
+        nonlocal fallback
+        outcome = await _attempt(root, request, plan, method, opening)
+        if outcome.value is None and plan.method != "sequential":
+            fallback = outcome.reason or outcome.status
+            root.note(f"falling back to sequential reasoning: {fallback}", warning=True)
+            outcome = await _fall_back(root, request, plan, engine)
+        if outcome.value is not None:
+            root.commit(outcome.value)
+        return outcome
+
+    outcome: Outcome | None = None
+    correct: bool | None = None
+    try:
+        outcome = await run.execute(opening.prompt, body)
+        correct = puzzles.check(request.question, outcome.value)
+    finally:
+        finish = _finish(outcome)
+        trace.emit(RunEnded(run.now(), finish, outcome.value if outcome else None, correct,
+                            plan.method, fallback))
+    if outcome.status == "failed" and run.errors:
+        raise run.errors[-1]
+    warnings = [e.what for e in trace.events if isinstance(e, Noted) and e.warning]
+    return _result(measure(trace.events), outcome, plan, fallback, correct,
+                   tuple(dict.fromkeys(warnings)))
+
+
+async def _attempt(
+    root: Thread, request: Request, plan: Plan, method: Method, opening: Opening
+) -> Outcome:
+    """Run the method; an engine that fails it, or time that runs out, is an outcome as long as
+    there is still something to fall back to."""
+    seconds = request.budget.seconds
+    if plan.method == "sequential":
+        return await method.run(root, request, plan, opening)
+    if seconds is not None:
+        seconds *= 1 - FALLBACK_SHARE
+    try:
+        with anyio.move_on_after(seconds):
+            return await method.run(root, request, plan, opening)
+    except EngineError as error:
+        return Outcome("failed", root.text, reason=str(error))
+    return Outcome("budget", root.text, opening.read(root.text), "seconds")
+
+
+async def _fall_back(root: Thread, request: Request, plan: Plan, engine: Engine) -> Outcome:
+    """Plain sequential reasoning, as a thread of its own, on what is left of the budget."""
+    method = make_method(Plan("sequential"))
+    opening = await engine.open(request, None)
+
+    async def body(thread: Thread) -> Outcome:
+        return await method.run(thread, request, plan, opening)
+
+    spec = ChildSpec("spawn", prompt=opening.prompt, label="fallback", role="fallback")
+    (outcome,) = await root.wait([root.start(spec, body)])
+    assert outcome is not None
+    return outcome
+
+
+def _finish(outcome: Outcome | None) -> Literal["answered", "budget", "failed"]:
+    if outcome is None:
+        return "failed"
+    if outcome.status == "budget":
+        return "budget"
+    return "answered" if outcome.value is not None else "failed"
+
+
+def _result(
+    metrics: Metrics, outcome: Outcome, plan: Plan, fallback: str | None, correct: bool | None,
+    warnings: tuple[str, ...],
+) -> Result:
+    return Result(
+        version=version("plait"),
+        answer=outcome.value,
+        correct=correct,
+        finish=_finish(outcome),
+        method=plan.method,
+        protocol=plan.protocol,
+        fallback=fallback,
+        threads=metrics.threads,
+        forks=metrics.forks,
+        max_parallel=metrics.max_parallel,
+        depth=metrics.depth,
+        total_tokens=metrics.total_tokens,
+        critical_path_tokens=metrics.critical_path_tokens,
+        prompt_tokens=metrics.prompt_tokens,
+        cached_tokens=metrics.cached_tokens,
+        inserted_tokens=metrics.inserted_tokens,
+        wasted_tokens=metrics.wasted_tokens,
+        estimated=metrics.estimated,
+        wall_seconds=metrics.wall_seconds,
+        warnings=warnings,
+        text=outcome.text,
+    )
