@@ -1,0 +1,138 @@
+"""Settings of the command line: `plait.toml` < `PLAIT_*` variables < flags.
+
+A setting has one name everywhere: ``total_tokens`` in the file, ``PLAIT_TOTAL_TOKENS`` in the
+environment, ``--total-tokens`` as a flag. An unknown name is an error that names the nearest known
+one, since a setting that is silently ignored is worse than none. Keys of servers are never
+settings: they come from the environment alone, so that no file and no process list shows them.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from plait.core import Budget, Request, Sampling
+from plait.errors import UsageError
+
+FILE = "plait.toml"
+PREFIX = "PLAIT_"
+NOT_SETTINGS = ("PLAIT_API_KEY", "PLAIT_DEBUG")
+"""Variables that others read: keys, and what only makes sense for one call."""
+SECRET = ("key", "secret", "password", "bearer")
+LARGEST = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to answer a question. None: whatever the engine, the policy or `Budget` says."""
+
+    engine: str = "nano"
+    model: str | None = None
+    protocol: str | None = None
+    method: str | None = None
+    seed: int = 0
+    temperature: float | None = None
+    max_tokens: int | None = None
+    total_tokens: int | None = None
+    critical_tokens: int | None = None
+    seconds: float | None = None
+    width: int | None = None
+    depth: int | None = None
+    trace: str | None = None
+
+    def request(self, prompt: str) -> Request:
+        """The request for ``prompt``. Raises `UsageError` for values out of range."""
+        return Request(
+            prompt=prompt,
+            sampling=Sampling(**self._given("temperature", "max_tokens")),
+            budget=Budget(**self._given("total_tokens", "critical_tokens", "seconds", "width",
+                                        "depth")),
+            seed=self.seed,
+        )
+
+    def _given(self, *names: str) -> dict[str, Any]:
+        return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+
+
+KNOWN = {f.name: str(f.type).split(" | ")[0] for f in fields(Settings)}
+"""Every setting and its type: ``str``, ``int`` or ``float``."""
+
+
+def load_settings(
+    flags: Mapping[str, object], environ: Mapping[str, str], folder: Path
+) -> Settings:
+    """The settings in force in ``folder``. ``flags`` holds None for those that were not given.
+
+    Raises `UsageError` with the place of what is wrong.
+    """
+    values = _from_file(folder / FILE) | _from_environment(environ)
+    values |= {name: value for name, value in flags.items() if value is not None}
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+def _from_file(path: Path) -> dict[str, object]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{FILE} is not valid TOML: {error}") from error
+    for name, value in table.items():
+        if any(word in name.lower() for word in SECRET):
+            raise UsageError(f"`{name}` in {FILE} looks like a key",
+                             hint="Keys are read from the environment only.")
+        if name not in KNOWN:
+            raise _unknown(f"`{name}` in {FILE}", name, list(KNOWN))
+        if not _is(value, KNOWN[name]):
+            raise _wrong(f"`{name}` in {FILE}", value, KNOWN[name])
+    return table
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
+    variables = {PREFIX + name.upper(): name for name in KNOWN}
+    values: dict[str, object] = {}
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX) or variable in NOT_SETTINGS or not text:
+            continue
+        if variable not in variables:
+            raise _unknown(f"the variable {variable}", variable, [*variables, *NOT_SETTINGS])
+        name = variables[variable]
+        values[name] = _parse(f"the variable {variable}", text, KNOWN[name])
+    return values
+
+
+def _parse(where: str, text: str, kind: str) -> object:
+    if kind == "str":
+        return text
+    try:
+        value: int | float = int(text) if kind == "int" else float(text)
+    except ValueError:
+        raise _wrong(where, text, kind) from None
+    if not _is(value, kind):
+        raise _wrong(where, text, kind)
+    return value
+
+
+def _is(value: object, kind: str) -> bool:
+    if kind == "str":
+        return isinstance(value, str)
+    if type(value) is int:
+        return abs(value) <= LARGEST
+    return kind == "float" and isinstance(value, float) and isfinite(value)
+
+
+def _wrong(where: str, value: object, kind: str) -> UsageError:
+    want = {"str": "text", "int": "a whole number", "float": "a number"}[kind]
+    return UsageError(f"{where} is {value!r:.60} but must be {want}")
+
+
+def _unknown(where: str, name: str, known: list[str]) -> UsageError:
+    near = get_close_matches(name, known, n=1, cutoff=0.0)[0]
+    return UsageError(f"{where} is not a setting", hint=f"The nearest known one is `{near}`.")

@@ -1,0 +1,20 @@
+"""What happened in a run: recorded, stored, measured, and played on an ideal engine."""
+
+from plait.trace.jsonl import JsonlWriter, Recording, read_trace, write_trace
+from plait.trace.log import Trace
+from plait.trace.metrics import Meter, Metrics, measure
+from plait.trace.simulate import attainable_speedup, curve, ideal_seconds
+
+__all__ = [
+    "JsonlWriter",
+    "Meter",
+    "Metrics",
+    "Recording",
+    "Trace",
+    "attainable_speedup",
+    "curve",
+    "ideal_seconds",
+    "measure",
+    "read_trace",
+    "write_trace",
+]

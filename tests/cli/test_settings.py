@@ -1,0 +1,104 @@
+"""Settings: three places, one name each, and errors that help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from plait.cli.settings import KNOWN, Settings, load_settings
+from plait.core import Budget, Sampling
+from plait.errors import UsageError
+
+
+def load(folder: Path, toml: str = "", env: dict[str, str] | None = None, **flags: object
+         ) -> Settings:
+    if toml:
+        (folder / "plait.toml").write_text(toml, encoding="utf-8")
+    return load_settings(flags, env or {}, folder)
+
+
+def test_without_any_setting_the_embedded_engine_answers(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+    assert settings == Settings()
+    assert settings.engine == "nano"
+    request = settings.request("q")
+    assert (request.sampling, request.budget) == (Sampling(), Budget())
+
+
+def test_flags_are_stronger_than_variables_and_those_than_the_file(tmp_path: Path) -> None:
+    toml = 'engine = "a"\nmodel = "a"\nwidth = 1\nseconds = 2'
+    env = {"PLAIT_ENGINE": "b", "PLAIT_MODEL": "b", "PLAIT_SECONDS": "0.5", "HOME": "/"}
+    settings = load(tmp_path, toml, env, engine="c", model=None)
+    assert (settings.engine, settings.model, settings.width) == ("c", "b", 1)
+    assert settings.seconds == 0.5
+
+
+def test_every_setting_reaches_the_request(tmp_path: Path) -> None:
+    toml = ("seed = 3\ntemperature = 0.5\nmax_tokens = 7\ntotal_tokens = 8\ncritical_tokens = 9\n"
+            "seconds = 1.5\nwidth = 10\ndepth = 2")
+    request = load(tmp_path, toml).request("q")
+    assert (request.seed, request.sampling) == (3, Sampling(temperature=0.5, max_tokens=7))
+    assert request.budget == Budget(total_tokens=8, critical_tokens=9, seconds=1.5, width=10,
+                                    depth=2)
+
+
+def test_the_environment_knows_every_setting(tmp_path: Path) -> None:
+    text = {"str": "x", "int": "4", "float": "0.25"}
+    env = {f"PLAIT_{name.upper()}": text[kind] for name, kind in KNOWN.items()}
+    settings = load(tmp_path, env=env)
+    assert {str(getattr(settings, name)) for name in KNOWN} == {"x", "4", "0.25"}
+
+
+@pytest.mark.parametrize(("toml", "says"), [
+    ("widht = 3", "`widht` in plait.toml is not a setting. The nearest known one is `width`."),
+    ("[budget]\nwidth = 3", "`budget` in plait.toml is not a setting."),
+    ('width = "3"', "`width` in plait.toml is '3' but must be a whole number"),
+    ("width = true", "`width` in plait.toml is True but must be a whole number"),
+    ("width = 1.0", "but must be a whole number"),
+    ("seed = 99999999999999999999", "but must be a whole number"),
+    ("seconds = nan", "`seconds` in plait.toml is nan but must be a number"),
+    ("engine = 1", "`engine` in plait.toml is 1 but must be text"),
+    ("width = ", "plait.toml is not valid TOML"),
+    ('api_key = "x"', "`api_key` in plait.toml looks like a key. Keys are read from the"),
+])
+def test_a_wrong_file_is_an_error_that_names_the_place(
+    tmp_path: Path, toml: str, says: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        load(tmp_path, toml)
+    assert says in error.value.line
+
+
+@pytest.mark.parametrize(("name", "value", "says"), [
+    ("PLAIT_WIDHT", "3", "the variable PLAIT_WIDHT is not a setting. The nearest known one is "
+                         "`PLAIT_WIDTH`."),
+    ("PLAIT_WIDTH", "many", "the variable PLAIT_WIDTH is 'many' but must be a whole number"),
+    ("PLAIT_SECONDS", "inf", "the variable PLAIT_SECONDS is 'inf' but must be a number"),
+])
+def test_a_wrong_variable_is_an_error_that_names_it(
+    tmp_path: Path, name: str, value: str, says: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        load(tmp_path, env={name: value})
+    assert error.value.line == says
+
+
+def test_keys_and_empty_variables_are_no_settings(tmp_path: Path) -> None:
+    env = {"PLAIT_API_KEY": "sk-1", "PLAIT_DEBUG": "1", "PLAIT_MODEL": ""}
+    assert load(tmp_path, env=env) == Settings()
+
+
+def test_a_value_out_of_range_is_an_error_of_the_request(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"`width` is -1 but must be above 0"):
+        load(tmp_path, "width = -1").request("q")
+
+
+def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    (tmp_path / "plait.toml").mkdir()
+    with pytest.raises(UsageError, match="Is a directory"):
+        load(tmp_path)
+    (tmp_path / "plait.toml").rmdir()
+    (tmp_path / "plait.toml").write_bytes(b"model = '\xff'")
+    with pytest.raises(UsageError, match="not valid TOML"):
+        load(tmp_path)
