@@ -1,7 +1,7 @@
 """The whole story on one page: request -> plan -> method -> result, with the fallback.
 
     request --policy--> plan --engine.open--> opening --method on the root thread--> outcome
-       no answer in it, and the plan was parallel: sequential reasoning on what is left --> outcome
+       a parallel plan without a whole answer: sequential reasoning on what is left --> outcome
     trace --metrics--> result
 """
 
@@ -11,7 +11,6 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from importlib.metadata import version
 from types import TracebackType
 from typing import Literal
 
@@ -27,6 +26,7 @@ from plait.registry import make_engine, make_method
 from plait.scheduler import Limiter, Run
 from plait.scheduler.ledger import FALLBACK_SHARE
 from plait.trace import Metrics, Trace, measure
+from plait.version import VERSION
 
 
 class Runtime:
@@ -168,10 +168,12 @@ async def _run(
     async def body(root: Thread) -> Outcome:
         nonlocal fallback
         outcome = await _attempt(root, request, plan, method, opening)
-        if outcome.value is None and plan.method != "sequential":
+        if plan.method != "sequential" and (outcome.value is None or not outcome.ok):
             fallback = outcome.reason or outcome.status
             root.note(f"falling back to sequential reasoning: {fallback}", warning=True)
-            outcome = await _fall_back(root, request, plan, engine)
+            second = await _fall_back(root, request, plan, engine)
+            if second.ok or outcome.value is None:
+                outcome = second
         if outcome.value is not None:
             root.commit(outcome.value)
         return outcome
@@ -237,7 +239,7 @@ def _result(
     warnings: tuple[str, ...],
 ) -> Result:
     return Result(
-        version=version("plait"),
+        version=VERSION,
         answer=outcome.value,
         correct=correct,
         finish=_finish(outcome),

@@ -1,6 +1,7 @@
 """Drive a machine over a text in given chunks, as the native method does, without an engine."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from hypothesis import strategies as st
 
@@ -30,7 +31,7 @@ def events_of(
 def cuts(text: str, places: Sequence[int]) -> list[str]:
     """``text`` cut at ``places``."""
     ends = sorted({p % (len(text) + 1) for p in places} | {0, len(text)})
-    return [text[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    return [text[a:b] for a, b in pairwise(ends)]
 
 
 PLACES = st.lists(st.integers(0, 10_000), max_size=12)

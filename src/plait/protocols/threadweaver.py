@@ -60,13 +60,13 @@ class ThreadWeaver:
         events: list[Event] = []
         search_from = max(self._seen, len(self._text) - len(TRIGGER))
         self._text += text
-        if not self._noted and OPEN in self._text[self._seen :]:
+        trigger = self._text.find(TRIGGER, search_from)
+        end = len(self._text) if trigger < 0 else trigger + len(TRIGGER)
+        if not self._noted and self._text.find(OPEN, search_from, end) >= 0:
             self._noted = True
             events.append(Oddity(f"the model wrote {OPEN} itself"))
-        end = self._text.find(TRIGGER, search_from)
-        if end < 0:
+        if trigger < 0:
             return events
-        end += len(TRIGGER)
         events += self._fork(end)
         self._text = self._text[:end]
         self._seen = end

@@ -31,6 +31,7 @@ class ScheduledChild:
         self.base = base
         self.thread: ScheduledThread | None = None
         self.scope = anyio.CancelScope()
+        self.at = 0
         self.start_clock = 0
         self._outcome: Outcome | None = None
 

@@ -30,13 +30,23 @@ class _Node:
 
 
 class Context:
-    """One thread's context. See the module's docstring for its rules."""
+    """One thread's context. See the module's docstring for its rules.
 
-    __slots__ = ("_base", "_chars", "_messages", "_opening", "_parts", "_tokens", "_whole_ids")
+    What the model writes comes in chunks of a token or so; they are gathered (``_chunks``) and
+    become one segment when somebody looks, so that a long thread is few objects.
+    """
+
+    __slots__ = (
+        "_base", "_chars", "_chunk_ids", "_chunk_tokens", "_chunks", "_messages", "_opening",
+        "_parts", "_tokens", "_whole_ids",
+    )
 
     def __init__(self, messages: tuple[Message, ...] = ()) -> None:
         self._base: _Node | None = None
         self._parts: list[Segment] = []
+        self._chunks: list[str] = []
+        self._chunk_ids: list[int] | None = []
+        self._chunk_tokens = 0
         self._messages = messages
         self._chars = 0
         self._opening = 0
@@ -45,11 +55,31 @@ class Context:
 
     def add(self, segment: Segment) -> None:
         """Put ``segment`` at the end."""
+        self._gather()
         self._parts.append(segment)
         self._chars += len(segment.text)
         self._tokens += segment.tokens
         if segment.ids is None and segment.text:
             self._whole_ids = False
+
+    def write(self, text: str, ids: tuple[int, ...] | None, tokens: int) -> None:
+        """Put a chunk of the model's at the end."""
+        self._chunks.append(text)
+        self._chunk_tokens += tokens
+        self._chars += len(text)
+        self._tokens += tokens
+        if ids is None:
+            self._whole_ids, self._chunk_ids = False, None
+        elif self._chunk_ids is not None:
+            self._chunk_ids.extend(ids)
+
+    def _gather(self) -> None:
+        """Make one segment of the chunks so far."""
+        if self._chunks:
+            ids = None if self._chunk_ids is None else tuple(self._chunk_ids)
+            text = "".join(self._chunks)
+            self._parts.append(Segment("model", text, ids, self._chunk_tokens))
+            self._chunks, self._chunk_ids, self._chunk_tokens = [], [], 0
 
     def mark_opening(self) -> None:
         """What is there now is the opening prompt; positions count from here."""
@@ -57,6 +87,7 @@ class Context:
 
     def fork(self) -> Context:
         """A context that continues this one; neither sees what the other adds. O(1)."""
+        self._gather()
         if self._parts:
             self._base = _Node(self._base, self._parts)
             self._parts = []
@@ -101,6 +132,7 @@ class Context:
         """
         if not 0 <= since <= self.length:
             raise Bug(f"cut at {since}, but the thread's own text has {self.length} characters")
+        self._gather()
         excess = self.length - since
         removed: list[Segment] = []
         while excess > 0:
@@ -133,6 +165,7 @@ class Context:
         return Prompt(text=text, ids=ids, messages=self._messages)
 
     def _backwards(self) -> Iterator[Segment]:
+        self._gather()
         yield from reversed(self._parts)
         node = self._base
         while node is not None:

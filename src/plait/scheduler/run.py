@@ -121,6 +121,7 @@ class Run:
         self._endings[name] = anyio.Event()
         at = parent.tokens if spec.at is None else min(spec.at, parent.tokens)
         after = [self._clocks[name] for name in spec.after]
+        child.at = at
         child.start_clock = max(parent.clock_at(at), *after, 0)
         self._threads += 1
         self.emit(Started(self.now(), name, parent.name, spec.family, spec.role, at, spec.label,
@@ -171,7 +172,7 @@ class Run:
                 clock = child.thread.clock if child.thread else child.start_clock
                 child.start_clock = max(child.start_clock, clock)
                 self.emit(Started(self.now(), child.name, child.parent.name, child.spec.family,
-                                  child.spec.role, child.parent.tokens, child.spec.label,
+                                  child.spec.role, child.at, child.spec.label,
                                   child.spec.after, attempt))
             thread = self._make_thread(child)
             try:

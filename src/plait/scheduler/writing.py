@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from plait.core import Chunk, Finish, Sampling, Segment, Stops
+from plait.core import Chunk, Finish, Sampling, Stops
 from plait.core.events import Answered, Asked, Noted, Wrote
 from plait.errors import EngineError, EngineOverloaded, EngineUnreachable
 from plait.scheduler.ledger import Lease
@@ -151,7 +151,7 @@ class Writing:
                 self._left -= chunk.tokens
             if self._lease is not None:
                 self._lease.spend(chunk.tokens)
-            thread.context.add(Segment("model", chunk.text, chunk.ids, chunk.tokens))
+            thread.context.write(chunk.text, chunk.ids, chunk.tokens)
             thread.tokens += chunk.tokens
             run.emit(Wrote(run.now(), thread.name, chunk.text, chunk.tokens, chunk.estimated))
         if chunk.finish is None:

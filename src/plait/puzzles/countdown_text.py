@@ -1,0 +1,116 @@
+"""Countdown in words: people's phrasings to a Problem, a Problem to a prompt, an answer back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from plait.puzzles.countdown import NUMBERS, SIZES, TARGETS, Problem
+
+Dialect = Literal["sequential", "apr", "threadweaver"]
+
+CAN_DO = (
+    "plait-nano is a small model that knows one thing, the game of countdown: reach a target "
+    f"from {TARGETS[0]} to {TARGETS[-1]} with {SIZES[0]} or {SIZES[-1]} numbers from "
+    f"{NUMBERS[0]} to {NUMBERS[-1]}, each used exactly once, with + - * /. "
+    'Ask it, say: "Make 92 from 46, 39, 29 and 20". '
+    "For anything else choose another engine."
+)
+"""What the embedded model can do, for people who ask it something else."""
+
+_LIST = r"[\[({]?\s*((?:\d{1,9}(?:\s*(?:,\s*and|,|;|and|&|\s)\s*))+\d{1,9})(?!\d)\s*[\])}]?"
+_GOAL = r"(?<![\d.])(\d{1,9})(?![\d.]*\d)"
+_REACH = (
+    r"(?:make|reach|get(?:\s+to)?|obtain|produce|build|form|hit|create|equals?|target(?:\s+is)?)"
+)
+_FROM = r"(?:from|with|using|out\s+of|by\s+using|use)"
+_THE = r"(?:\s+(?:only|the|these|those|following|given|numbers?|of))*\s*:?\s*"
+_PATTERNS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"\b{_REACH}{_THE}{_GOAL}\s*,?\s*{_FROM}{_THE}{_LIST}",
+        rf"\b{_FROM}{_THE}{_LIST}[^\d]{{0,120}}?\b{_REACH}{_THE}{_GOAL}",
+        rf"\b(?:countdown|target)\b\s*:?\s*{_GOAL}\s*(?:[:;,]|\bfrom\b|\bwith\b)"
+        rf"\s*(?:numbers?\s*:?\s*)?{_LIST}",
+        rf"\bnumbers?\b\s*:?\s*{_LIST}\s*[.,;]?\s*(?:and\s+(?:the\s+)?)?target\b\s*(?:is|:|=)?\s*{_GOAL}",
+        rf"^\s*{_GOAL}\s*:\s*{_LIST}",
+        rf"Current State:\s*{_GOAL}:{_LIST}, Operations: \[\]",
+    )
+)
+_GOAL_LAST = {1, 3}
+
+
+def parse(text: str) -> Problem | None:
+    """The countdown problem that a person's words pose, or None where they pose none.
+
+    The problem need not be one that plait-nano can play; ask `limits`.
+    """
+    if len(text) > 2000:
+        return None
+    for k, pattern in enumerate(_PATTERNS):
+        if match := pattern.search(text):
+            goal, numbers = (match[2], match[1]) if k in _GOAL_LAST else (match[1], match[2])
+            return Problem(int(goal), tuple(map(int, re.findall(r"\d+", numbers))))
+    return None
+
+
+def limits(problem: Problem) -> str | None:
+    """Why plait-nano cannot play the problem, or None where it can."""
+    if len(problem.numbers) not in SIZES:
+        return f"{len(problem.numbers)} numbers are given; {CAN_DO}"
+    strange = [n for n in problem.numbers if n not in NUMBERS]
+    if strange:
+        return f"{strange[0]} is not a number from {NUMBERS[0]} to {NUMBERS[-1]}; {CAN_DO}"
+    if problem.target not in TARGETS:
+        return f"the target {problem.target} is not from {TARGETS[0]} to {TARGETS[-1]}; {CAN_DO}"
+    return None
+
+
+def understand(text: str) -> Problem:
+    """The problem in a person's words. Raises ValueError, saying what plait-nano can do."""
+    problem = parse(text)
+    if problem is None:
+        raise ValueError(f"This is no countdown problem. {CAN_DO}")
+    if why := limits(problem):
+        raise ValueError(f"plait-nano cannot play this: {why}")
+    return problem
+
+
+def current_state(problem: Problem, before: Sequence[str] = ()) -> str:
+    """The state line that APR published: target, numbers and operations so far."""
+    return f"Current State: {problem}, Operations: {list(before)!r}"
+
+
+def child_prompt(problem: Problem, before: Sequence[str], node: int) -> str:
+    """The prompt of an APR child: fresh, with only its own state."""
+    return f"Moving to Node #0,{node}\n{current_state(problem, before)}"
+
+
+def render(problem: Problem, dialect: Dialect) -> str:
+    """The prompt that puts the problem to plait-nano in one of its dialects."""
+    if dialect == "threadweaver":
+        numbers = ", ".join(map(str, problem.numbers))
+        return f"Make {problem.target} from [{numbers}].\n<think>\n"
+    state = current_state(problem)
+    return state if dialect == "sequential" else f"Moving to Node #0\n{state}"
+
+
+_PATH = re.compile(r"\d+[+\-*/]\d+=\d+(?:,\d+[+\-*/]\d+=\d+)*")
+
+
+def read_answer(text: str, dialect: Dialect) -> str | None:
+    """The answer in the model's text: its steps, `"no"` for none found, None for no answer."""
+    if dialect == "threadweaver":
+        _, mark, tail = text.rpartition("</think>\n")
+        if not mark:
+            return None
+        words = tail.strip()
+    else:
+        lines = text.rstrip().split("\n")
+        words = lines[-1]
+        if words.endswith(" equal: Goal Reached") and len(lines) > 1:
+            words = lines[-2]
+    if words == "No solution found.":
+        return "no"
+    return words if _PATH.fullmatch(words) else None

@@ -1,0 +1,156 @@
+"""What a perfect player of countdown writes, in each dialect of plait-nano.
+
+These texts are what plait-nano is trained on, and what a scripted engine can replay in tests.
+They follow one lesson: each token is one small decision made from what stands near. A search
+line therefore repeats the state it is about before it lists that state's results:
+
+    33+32=65 65 12:77.53.
+    op       state   + -        (and * and / where allowed, `!` after a hit)
+
+Every function gives the model's own words only; prompts are made in `countdown_text`, and what
+the runtime inserts (`apr_joined`, `threads_joined`) is given apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from plait.puzzles.countdown import Problem, State, operations, results
+
+NO_SOLUTION = "No solution found."
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A written search, and the path it found, if any."""
+
+    text: str
+    path: tuple[str, ...] | None
+
+
+def goal(target: int) -> str:
+    return f"{target},{target} equal: Goal Reached"
+
+
+def answer(target: int, path: Sequence[str] | None) -> str:
+    """The last words of a sequential or APR text: the path and the goal line, or none."""
+    return NO_SOLUTION if path is None else f"{','.join(path)}\n{goal(target)}"
+
+
+def pair_results(state: State, target: int) -> Trace:
+    """The results of a two-number state, up to the first hit: `77.53.` or `77.72!`."""
+    text = ""
+    for symbol, value in results(state[0], state[1]):
+        if value == target:
+            return Trace(f"{text}{value}!", (f"{state[0]}{symbol}{state[1]}={value}",))
+        text += f"{value}."
+    return Trace(text, None)
+
+
+def _spaced(state: State) -> str:
+    return " ".join(map(str, state))
+
+
+def _lines(state: State, target: int) -> Trace:
+    """The search of a three-number state, one line an operation, up to the first hit."""
+    lines: list[str] = []
+    for op in operations(state):
+        tried = pair_results(op.state, target)
+        lines.append(f"{op.text} {_spaced(op.state)}:{tried.text}\n")
+        if tried.path is not None:
+            return Trace("".join(lines), (op.text, *tried.path))
+    return Trace("".join(lines), None)
+
+
+def _ended(text: str, target: int, path: tuple[str, ...] | None) -> Trace:
+    hit = "" if path is None else goal(target) + "\n"
+    return Trace(f"\n{text}{hit}{answer(target, path)}", path)
+
+
+def search3(problem: Problem, before: Sequence[str] = ()) -> Trace:
+    """The search of three numbers; `before` are the operations its prompt already holds."""
+    found = _lines(problem.numbers, problem.target)
+    path = None if found.path is None else (*before, *found.path)
+    return _ended(found.text, problem.target, path)
+
+
+def sequential4(problem: Problem) -> Trace:
+    """The search of four numbers in one thread."""
+    text = ""
+    for op in operations(problem.numbers):
+        found = _lines(op.state, problem.target)
+        text += f">{op.text} {_spaced(op.state)}\n{found.text}"
+        if found.path is not None:
+            return _ended(text, problem.target, (op.text, *found.path))
+    return _ended(text, problem.target, None)
+
+
+def apr_calls(problem: Problem) -> str:
+    """The parent's calls, one child per operation."""
+    text = "\n<Calling Sub Searches>\n"
+    for k, op in enumerate(operations(problem.numbers)):
+        state = f"{problem.target}:[{', '.join(map(str, op.state))}]"
+        text += (
+            f"{op.text}\nGenerated Node #0,{k}: {state} Operation: {op.text}\n"
+            f"<Start Sub Search {k} at level 1> Moving to Node #0,{k}\n"
+        )
+    return text + "<End Calling Sub Searches>"
+
+
+def apr_joined(problem: Problem, present: Collection[int] | None = None) -> Trace:
+    """What the runtime puts in place of the calls; `present` are the children that finished."""
+    text, first = "<Sub Searches>\n", None
+    for k, op in enumerate(operations(problem.numbers)):
+        if present is not None and k not in present:
+            continue
+        path = search3(Problem(problem.target, op.state), (op.text,)).path
+        where = f"in Sub Search {k} at level 1 at Node #0,{k}>\n"
+        if path is None:
+            text += f"<No Solution {where}"
+        else:
+            text += f"<Goal Reached {where}{answer(problem.target, path)}\n"
+            first = first or path
+    return Trace(text + "<End Sub Searches>\n", first)
+
+
+def apr_final(problem: Problem, path: tuple[str, ...] | None) -> str:
+    """What the parent writes after the join."""
+    return answer(problem.target, path) if path is None else (
+        f"{goal(problem.target)}\n{answer(problem.target, path)}"
+    )
+
+
+def outlines(problem: Problem) -> str:
+    """The ThreadWeaver outlines of a three-number problem."""
+    lines = "".join(
+        f"<Outline>{n}: {op.text} {_spaced(op.state)}</Outline>\n"
+        for n, op in enumerate(operations(problem.numbers), start=1)
+    )
+    return f"<Parallel>\n<Outlines>\n{lines}</Outlines>"
+
+
+def threads(problem: Problem) -> tuple[Trace, ...]:
+    """What each thread writes after its header, its closing tag included."""
+    written = []
+    for op in operations(problem.numbers):
+        tried = pair_results(op.state, problem.target)
+        path = None if tried.path is None else (op.text, *tried.path)
+        written.append(Trace(f" {_spaced(op.state)}:{tried.text}</Thread>", path))
+    return tuple(written)
+
+
+def thread_header(number: int) -> str:
+    return f"\n<Thread>\n{number}:"
+
+
+def threads_joined(written: Sequence[Trace]) -> Trace:
+    """What follows the outlines once all threads have ended, and the first path among them."""
+    parts = [f"<Thread>\n{n}:{trace.text}" for n, trace in enumerate(written, start=1)]
+    first = next((trace.path for trace in written if trace.path is not None), None)
+    return Trace("\n" + "".join(parts) + "\n", first)
+
+
+def woven_final(path: tuple[str, ...] | None) -> str:
+    """What the model writes after the joined threads."""
+    return "</Parallel>\n</think>\n" + (NO_SOLUTION if path is None else ",".join(path))

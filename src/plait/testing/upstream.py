@@ -1,0 +1,389 @@
+"""A fake OpenAI-compatible server in this process, for tests of whatever talks to one.
+
+    async with Upstream("Paris.", dialect="vllm") as upstream:
+        engine = OpenAIEngine(upstream.url)
+        ...
+    assert upstream.calls.cancelled == 0
+
+It behaves like vLLM, SGLang, llama.cpp or a plain server in everything that differs between them:
+which fields it understands, whether stop texts and special tokens stay in the text, what it says
+of the stop, of token ids and of caches. What it writes is a `Reply` a call: text cut in pieces
+(its tokens, one an event), failures on cue, and gates at which it waits until the test opens
+them; nothing sleeps. Every call is counted by how it ended, and its body is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal
+
+import anyio
+import orjson
+from aiohttp import web
+
+from plait.testing.scripted import cut_pieces
+
+Body = Mapping[str, Any]
+Dialect = Literal["vllm", "sglang", "llamacpp", "generic"]
+EOS = "<|end|>"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the server does on one call.
+
+    ``text`` is cut into pieces of about a word unless it comes in pieces. ``thoughts`` go before
+    it in the field ``thoughts_field`` (chat only). ``finish`` is how it ends if no stop and no
+    limit ends it. ``status`` other than 200 refuses the call with ``error``; with status 200
+    ``error`` is sent as an event after ``fail_after`` pieces; ``break_after``: the connection is
+    cut after so many. ``gate``: an event to wait for after ``gate_after`` pieces. ``usage`` and
+    ``done`` tell whether those parts of the stream are sent; ``raw`` replaces all of it.
+    """
+
+    text: str | Sequence[str] = ""
+    thoughts: Sequence[str] = ()
+    thoughts_field: str = "reasoning"
+    finish: str = "stop"
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    error: object = None
+    fail_after: int = 0
+    break_after: int | None = None
+    gate: anyio.Event | None = None
+    gate_after: int = 0
+    cached: int = 0
+    usage: bool = True
+    done: bool = True
+    raw: Sequence[bytes] | None = None
+    content_type: str = "text/event-stream"
+
+
+Script = Callable[[Body], Reply | str]
+
+
+@dataclass(slots=True)
+class Calls:
+    """Calls so far by how they ended. ``cancelled``: the client went away before the end."""
+
+    started: int = 0
+    finished: int = 0
+    refused: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    open: int = 0
+
+
+class Upstream:
+    """See the module's docstring.
+
+    ``script``: one reply for all calls, a list of them (the last one repeats), or a function of
+    the request's body. ``template`` False: the model has no chat template.
+    """
+
+    def __init__(
+        self, script: Script | Reply | str | Sequence[Reply | str], *, dialect: Dialect = "vllm",
+        models: Sequence[str] = ("tiny",), window: int = 4096, template: bool = True,
+        known_by_owner: bool = True,
+    ) -> None:
+        self._script = script
+        self._dialect = dialect
+        self._models = models
+        self._window = window
+        self._template = template
+        self._owner = dialect if known_by_owner and dialect != "generic" else "somebody"
+        self._ids: dict[str, int] = {}
+        self._words: list[str] = []
+        self._changed = anyio.Event()
+        self._runner: web.AppRunner | None = None
+        self.calls = Calls()
+        self.bodies: list[dict[str, Any]] = []
+        """The body of every call that asked for text, in order."""
+        self.paths: list[str] = []
+        """Every path that was asked for, in order."""
+        self.headers: list[Mapping[str, str]] = []
+        self.metrics: str | None = None
+        """What ``/metrics`` says; None: it is not there."""
+        self.hidden: set[str] = set()
+        """Paths that are not there."""
+        self.url = ""
+
+    async def __aenter__(self) -> Upstream:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Cut all connections and listen no more."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def until(self, condition: Callable[[Calls], bool]) -> None:
+        """Wait until the counts of calls are as wanted."""
+        while not condition(self.calls):
+            await self._changed.wait()
+
+    def _count(self, name: str, change: int = 1) -> None:
+        setattr(self.calls, name, getattr(self.calls, name) + change)
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+
+    def token(self, piece: str) -> int:
+        """The id of a piece of text."""
+        if piece not in self._ids:
+            self._ids[piece] = len(self._words)
+            self._words.append(piece)
+        return self._ids[piece]
+
+    def render(self, messages: Sequence[Body], open_end: bool = False) -> str:
+        """``messages`` in this model's chat template."""
+        text = "".join(f"<|{m['role']}|>{m['content']}{EOS}" for m in messages)
+        return text.removesuffix(EOS) if open_end else f"{text}<|assistant|>"
+
+    # --- endpoints -----------------------------------------------------------------------------
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        path = request.path
+        self.paths.append(path)
+        if path in self.hidden:
+            return _refuse(404, "File Not Found")
+        body = orjson.loads(await request.read() or b"{}")
+        if path in ("/v1/completions", "/v1/chat/completions") or (
+            path == "/completion" and self._dialect == "llamacpp"
+        ):
+            return await self._generate(request, body)
+        known = self.metrics if path == "/metrics" else self._facts(path, body)
+        if known is None:
+            return _refuse(404, "File Not Found")
+        if isinstance(known, web.Response):
+            return known
+        if isinstance(known, str):
+            return web.Response(text=known)
+        return web.json_response(known)
+
+    def _facts(self, path: str, body: Body) -> object:
+        match (self._dialect, path):
+            case (_, "/v1/models"):
+                window = {"max_model_len": self._window}
+                if self._dialect in ("llamacpp", "generic"):
+                    window = {}
+                return {"data": [{"id": m, "owned_by": self._owner, **window}
+                                 for m in self._models]}
+            case ("vllm", "/version"):
+                return {"version": "0.32.0"}
+            case ("sglang", "/server_info"):
+                return {"model_path": self._models[0]}
+            case ("llamacpp", "/props"):
+                return {"default_generation_settings": {"n_ctx": self._window}, "total_slots": 4,
+                        "eos_token": EOS, "chat_template": "some" if self._template else ""}
+            case ("llamacpp", "/slots"):
+                return [{"id": i, "is_processing": i < self.calls.open} for i in range(4)]
+            case ("llamacpp", "/apply-template"):
+                return {"prompt": self.render(body["messages"])}
+            case ("vllm" | "sglang", "/tokenize"):
+                return self._tokenize(body)
+            case ("vllm" | "sglang", "/detokenize"):
+                name = "prompt" if self._dialect == "vllm" else "text"
+                return {name: "".join(self._words[i] for i in body["tokens"])}
+        return None
+
+    def _tokenize(self, body: Body) -> object:
+        text = body.get("prompt")
+        if text is None and not self._template:
+            return _refuse(400, "no chat template")
+        if text is None:
+            text = self.render(body["messages"], bool(body.get("continue_final_message")))
+        return {"tokens": [self.token(p) for p in cut_pieces(text)]}
+
+    # --- text ----------------------------------------------------------------------------------
+
+    def _reply(self, body: Body, number: int) -> Reply:
+        script = self._script
+        if callable(script):
+            found = script(body)
+        elif isinstance(script, (str, Reply)):
+            found = script
+        else:
+            found = script[min(number, len(script) - 1)]
+        return Reply(found) if isinstance(found, str) else found
+
+    async def _generate(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        number = len(self.bodies)
+        self.bodies.append(body)
+        self.headers.append(request.headers)
+        self._count("open")
+        self._count("started")
+        how = "failed"
+        try:
+            reply = self._reply(body, number)
+            if reply.status != 200:
+                how = "refused"
+                return web.Response(status=reply.status, headers=dict(reply.headers),
+                                    body=orjson.dumps(reply.error))
+            response = web.StreamResponse(headers={"Content-Type": reply.content_type})
+            await response.prepare(request)
+            if await self._write(request, response, reply, body):
+                how = "finished"
+            return response
+        except (asyncio.CancelledError, ConnectionError):
+            how = "cancelled"
+            raise
+        finally:
+            self._count(how)
+            self._count("open", -1)
+
+    async def _write(
+        self, request: web.Request, response: web.StreamResponse, reply: Reply, body: Body
+    ) -> bool:
+        """Send the stream; False if it was broken off on purpose."""
+        async def gate(sent: int) -> None:
+            if reply.gate is not None and sent == reply.gate_after:
+                await reply.gate.wait()
+
+        sent = 0
+        for event in reply.raw if reply.raw is not None else self._events(request.path, reply,
+                                                                          body):
+            if reply.break_after is not None and sent >= reply.break_after:
+                if request.transport is not None:
+                    request.transport.abort()
+                return False
+            await gate(sent)
+            if reply.error is not None and sent >= reply.fail_after:
+                await response.write(b"data: " + orjson.dumps(reply.error) + b"\n\n")
+                return False
+            await response.write(event)
+            sent += 1
+        await gate(sent)
+        await response.write_eof()
+        return True
+
+    def _events(self, path: str, reply: Reply, body: Body) -> Iterator[bytes]:
+        writing = _Writing(self, reply, body, self._dialect)
+        if path == "/completion":
+            objects = writing.native()
+        elif path == "/v1/completions":
+            objects = writing.completion()
+        else:
+            objects = writing.chat()
+        for data in objects:
+            yield b"data: " + orjson.dumps(data) + b"\n\n"
+        if reply.done and path != "/completion":
+            yield b"data: [DONE]\n\n"
+
+
+class _Writing:
+    """One text, in the objects of one dialect's stream."""
+
+    def __init__(self, upstream: Upstream, reply: Reply, body: Body, dialect: Dialect) -> None:
+        self._upstream = upstream
+        self._reply = reply
+        self._body = body
+        self._dialect = dialect
+        pieces = cut_pieces(reply.text) if isinstance(reply.text, str) else list(reply.text)
+        self._pieces, self._stop, self._reason = self._until_stop(pieces or [""])
+        limit = body.get("max_tokens", body.get("max_completion_tokens", body.get("n_predict")))
+        if isinstance(limit, int) and limit < len(self._pieces):
+            self._pieces, self._stop, self._reason = self._pieces[:limit], None, "length"
+        self._generated = len(self._pieces) + len(reply.thoughts)
+        self._shows_eos = dialect in ("vllm", "sglang") and body.get("skip_special_tokens") is False
+        if self._reason == "stop" and self._stop is None and self._shows_eos:
+            self._pieces = [*self._pieces, EOS]
+            self._generated += 1
+
+    def _until_stop(self, pieces: list[str]) -> tuple[list[str], str | None, str]:
+        """The pieces as this dialect shows them, the stop that was hit, and the finish."""
+        text = "".join(pieces)
+        stops = self._body.get("stop") or []
+        hits = [(text.find(s) + len(s), s) for s in stops if s in text]
+        if not hits:
+            return pieces, None, self._reply.finish
+        end, stop = min(hits)
+        keeps = self._body.get("include_stop_str_in_output") if self._dialect == "vllm" else (
+            self._dialect == "sglang" and self._body.get("no_stop_trim"))
+        end -= 0 if keeps else len(stop)
+        kept: list[str] = []
+        for piece in pieces:
+            if end > 0 or not kept:
+                kept.append(piece[:max(0, end)])
+            end -= len(piece)
+        return kept, stop, "stop"
+
+    def _usage(self) -> dict[str, object]:
+        prompt = self._body.get("prompt", "")
+        if "messages" in self._body:
+            prompt = self._upstream.render(self._body["messages"])
+        length = len(cut_pieces(prompt)) if isinstance(prompt, str) else len(prompt)
+        return {"prompt_tokens": length, "completion_tokens": self._generated,
+                "prompt_tokens_details": {"cached_tokens": self._reply.cached}}
+
+    def _choice(self, piece: str, last: bool) -> dict[str, object]:
+        choice: dict[str, object] = {"index": 0, "finish_reason": self._reason if last else None}
+        if self._body.get("return_token_ids"):
+            choice["token_ids"] = [self._upstream.token(piece)]
+        if self._dialect == "vllm":
+            choice["stop_reason"] = self._stop if last else None
+        elif self._dialect == "sglang" and last:
+            eos = self._upstream.token(EOS)
+            choice["matched_stop"] = self._stop or (eos if self._reason == "stop" else None)
+        return choice
+
+    def _tail(self) -> Iterator[dict[str, object]]:
+        if self._reply.usage and (self._body.get("stream_options") or {}).get("include_usage"):
+            yield {"choices": [], "usage": self._usage()}
+
+    def completion(self) -> Iterator[dict[str, object]]:
+        """Objects of ``/v1/completions``."""
+        for number, piece in enumerate(self._pieces, 1):
+            choice = self._choice(piece, number == len(self._pieces))
+            if self._body.get("logprobs") is not None:
+                choice["logprobs"] = {"token_logprobs": [-0.5], "tokens": [piece]}
+            yield {"choices": [{**choice, "text": piece}]}
+        yield from self._tail()
+
+    def chat(self) -> Iterator[dict[str, object]]:
+        """Objects of ``/v1/chat/completions``."""
+        yield {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}
+        for thought in self._reply.thoughts:
+            choice = self._choice(thought, last=False)
+            yield {"choices": [{**choice, "delta": {self._reply.thoughts_field: thought}}]}
+        for number, piece in enumerate(self._pieces, 1):
+            choice = self._choice(piece, number == len(self._pieces))
+            if self._body.get("logprobs"):
+                choice["logprobs"] = {"content": [{"token": piece, "logprob": -0.5}]}
+            yield {"choices": [{**choice, "delta": {"content": piece}}]}
+        yield from self._tail()
+
+    def native(self) -> Iterator[dict[str, object]]:
+        """Objects of llama.cpp's ``/completion``."""
+        usage = self._usage()
+        count = 0
+        for count, piece in enumerate(self._pieces, 1):
+            entry: dict[str, object] = {"content": piece, "tokens": [self._upstream.token(piece)],
+                                        "stop": False, "tokens_predicted": count}
+            if self._body.get("n_probs"):
+                entry["completion_probabilities"] = [{"token": piece, "logprob": -0.5}]
+            yield entry
+        kind = "limit" if self._reason == "length" else "word" if self._stop else "eos"
+        yield {"content": "", "tokens": [], "stop": True, "stop_type": kind,
+               "stopping_word": self._stop or "", "tokens_predicted": count,
+               "tokens_evaluated": usage["prompt_tokens"],
+               "timings": {"cache_n": self._reply.cached}}
+
+
+def _refuse(status: int, why: str) -> web.Response:
+    return web.json_response({"error": {"message": why, "code": status}}, status=status)
