@@ -46,10 +46,13 @@ class Runtime:
         self._owned = isinstance(engine, str)
         self.engine = make_engine(engine, model) if isinstance(engine, str) else engine
         self.engines: dict[Role, Engine] = {**(roles or {}), "thread": self.engine}
-        slots = self.engine.capabilities.slots
-        self.limiter = Limiter() if slots is None else Limiter(start=slots)
+        self.limiter = Limiter()
 
     async def __aenter__(self) -> Runtime:
+        await self.engine.load()  # a server tells what it can do only when it is asked something
+        slots = self.engine.capabilities.slots
+        if slots is not None:
+            self.limiter = Limiter(start=slots)
         return self
 
     async def __aexit__(

@@ -158,12 +158,12 @@ class Writing:
             return chunk if chunk.text or chunk.tokens else None
         self._record(chunk.finish, chunk)
         await self._close()
-        finish = chunk.finish
+        finish, what = chunk.finish, "the context window"
         if finish == "length":
             if self._grant.renewable:
                 return replace(chunk, finish=None) if chunk.text or chunk.tokens else None
-            finish = self._grant.ends
-        self._finish(finish, self._grant.what)
+            finish, what = self._grant.ends, self._grant.what
+        self._finish(finish, what)
         return replace(chunk, finish=finish)
 
     def _finish(self, finish: Finish, what: str) -> None:

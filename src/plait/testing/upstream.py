@@ -86,13 +86,14 @@ class Upstream:
     def __init__(
         self, script: Script | Reply | str | Sequence[Reply | str], *, dialect: Dialect = "vllm",
         models: Sequence[str] = ("tiny",), window: int = 4096, template: bool = True,
-        known_by_owner: bool = True,
+        known_by_owner: bool = True, key: str | None = None,
     ) -> None:
         self._script = script
         self._dialect = dialect
         self._models = models
         self._window = window
         self._template = template
+        self._authorization = f"Bearer {key}" if key else None
         self._owner = dialect if known_by_owner and dialect != "generic" else "somebody"
         self._ids: dict[str, int] = {}
         self._words: list[str] = []
@@ -113,9 +114,10 @@ class Upstream:
     async def __aenter__(self) -> Upstream:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None,
+                                     shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
@@ -132,6 +134,13 @@ class Upstream:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+    def drop_connections(self) -> None:
+        """Close all connections, without a word; go on listening."""
+        server = self._runner.server if self._runner is not None else None
+        for connection in server.connections if server is not None else ():
+            if connection.transport is not None:
+                connection.transport.abort()
 
     async def until(self, condition: Callable[[Calls], bool]) -> None:
         """Wait until the counts of calls are as wanted."""
@@ -160,6 +169,8 @@ class Upstream:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         path = request.path
         self.paths.append(path)
+        if self._authorization not in (None, request.headers.get("Authorization")):
+            return _refuse(401, "wrong key")
         if path in self.hidden:
             return _refuse(404, "File Not Found")
         body = orjson.loads(await request.read() or b"{}")
@@ -256,8 +267,8 @@ class Upstream:
                 await reply.gate.wait()
 
         sent = 0
-        for event in reply.raw if reply.raw is not None else self._events(request.path, reply,
-                                                                          body):
+        events = self._events(request.path, reply, body) if reply.raw is None else reply.raw
+        for event in events:
             if reply.break_after is not None and sent >= reply.break_after:
                 if request.transport is not None:
                     request.transport.abort()

@@ -1,0 +1,224 @@
+"""`OpenAIEngine`: any server that speaks OpenAI's HTTP API, as an `plait.interfaces.Engine`.
+
+    engine = OpenAIEngine("http://localhost:8000")
+    async with engine.stream(Prompt("2 + 2 ="), Sampling(max_tokens=8)) as chunks:
+        async for chunk in chunks:
+            print(chunk.text, end="")
+    await engine.aclose()
+
+The server is looked at once, on first use: which kind it is (`dialects`), which model it serves,
+how long its window is. The key comes from ``PLAIT_API_KEY`` or ``OPENAI_API_KEY`` unless it is
+given; it appears in no message, log or representation. An engine belongs to whichever event loop
+uses it; used from a new one, it opens new connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+import anyio
+
+from plait.core import Chunk, Message, Prompt, Request, Sampling
+from plait.engines.openai import opening, wire
+from plait.engines.openai.call import OLD_LIMIT, Call, Desk, Question
+from plait.engines.openai.connect import Link
+from plait.engines.openai.dialects import BY_NAME, GENERIC, Name
+from plait.engines.openai.errors import NotThere
+from plait.engines.openai.load import LoadGauge
+from plait.engines.openai.probe import Server, find_out
+from plait.errors import EngineError, EngineRefused, UsageError
+from plait.interfaces import Capabilities, Load, Opening
+
+_MOST_RENDERED = 256
+
+
+class OpenAIEngine:
+    """See the module's docstring.
+
+    ``model``: which one to ask for; found out if the server has just one. ``dialect``: what kind
+    of server it is; found out if not given. ``idle``: seconds of silence after which a server
+    counts as gone. ``retries``: how often a call is tried again before its first token.
+    """
+
+    name = "openai"
+
+    def __init__(
+        self, base_url: str, model: str | None = None, *, key: str | None = None,
+        dialect: Name | None = None, idle: float = 120.0, retries: int = 3,
+    ) -> None:
+        if dialect is not None and dialect not in BY_NAME:
+            raise UsageError(f"unknown dialect {dialect!r}",
+                             hint=f"Known: {', '.join(BY_NAME)}.")
+        self._link = Link(base_url, key=key, idle=idle, retries=retries)
+        self._wanted = model
+        self._dialect = BY_NAME[dialect] if dialect else None
+        self._server: Server | None = None
+        self._looking = anyio.Lock()
+        self._gauge = LoadGauge(self._link)
+        self._limit_name = OLD_LIMIT
+        self._words: dict[int, str] = {}
+        self._rendered: dict[tuple[Message, ...], str] = {}
+        self._can_render = True
+
+    def __repr__(self) -> str:
+        return f"OpenAIEngine({self._link.where!r}, {self.model!r})"
+
+    @property
+    def base_url(self) -> str:
+        """The server's address without ``/v1`` and without a password."""
+        return self._link.where
+
+    @property
+    def model(self) -> str:
+        """The model's name; ``""`` while it has to be found out."""
+        return self._server.model if self._server else self._wanted or ""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the server can do; the least of it before `connect`."""
+        server = self._server or Server(self._dialect or GENERIC, "")
+        dialect = server.dialect
+        return Capabilities(
+            token_ids=dialect.token_ids, chat=server.has_template, logprobs=True,
+            cache_report=dialect.reports_cache, exact_counts=dialect.exact_counts,
+            window=server.window, slots=server.slots)
+
+    async def connect(self) -> Server:
+        """Look at the server, once. `stream` and `open` do it by themselves.
+
+        Raises `EngineUnreachable`, `EngineRefused` (a wrong key) or `UsageError` (several models
+        and none named).
+        """
+        if self._server is not None:
+            return self._server
+        async with self._looking:  # all that come at once wait for the first one's look
+            if self._server is None:
+                self._server = await find_out(self._link, self._wanted, self._dialect)
+            return self._server
+
+    def encode(self, text: str, *, opening: bool = False) -> Sequence[int] | None:
+        """None: the tokenizer is on the server."""
+        return None
+
+    @asynccontextmanager
+    async def stream(
+        self, prompt: Prompt, sampling: Sampling
+    ) -> AsyncIterator[AsyncIterator[Chunk]]:
+        """Stream the continuation of ``prompt``; leaving closes the connection at once.
+
+        On a generic server a chat's ``prompt.text`` goes as a last assistant message, which some
+        continue and others answer. Raises `EngineError`s.
+        """
+        server = await self.connect()
+        if sampling.stop_ids and not (server.dialect.stop_ids or server.dialect.native):
+            raise UsageError(f"{self.base_url} cannot stop at token ids", hint="Stop at a string.")
+        desk = Desk(self._link, server, self._word, self._count, self._learn_limit)
+        call = Call(desk, await self._question(server, prompt, sampling))
+        try:
+            yield call
+        finally:
+            call.close()
+
+    async def open(self, request: Request, protocol: str | None) -> Opening:
+        """Messages for our own methods, text in the chat template for a protocol."""
+        return await opening.make_opening(
+            request, protocol, await self.connect(), self._render_tokens_or_text)
+
+    async def load(self) -> Load:
+        """How busy the server says it is. Never raises; what is unknown is None."""
+        try:
+            return await self._gauge.read(await self.connect())
+        except (EngineError, UsageError):
+            return Load()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._link.aclose()
+
+    # --- questions -----------------------------------------------------------------------------
+
+    async def _question(self, server: Server, prompt: Prompt, sampling: Sampling) -> Question:
+        dialect = server.dialect
+        if prompt.messages and dialect.native and self._can_render:
+            prompt = await self._as_text(prompt)
+        if prompt.messages:
+            body = wire.chat_body(server.model, prompt, sampling, dialect, self._limit_name)
+            otherwise = None
+            if prompt.text and dialect.tokenizes:
+                otherwise = partial(self._chat_as_completion, server, prompt, sampling)
+            return Question(
+                "/v1/chat/completions", body, wire.read_chat, prompt, sampling, otherwise)
+        if dialect.native:
+            body = wire.native_body(server.model, prompt, sampling)
+            return Question("/completion", body, wire.read_native, prompt, sampling)
+        body = wire.completion_body(server.model, prompt, sampling, dialect)
+        if dialect.unlimited == "number" and "max_tokens" not in body and server.window:
+            used = await self._count(prompt)
+            if used is not None:
+                body["max_tokens"] = max(1, server.window - used)
+        return Question("/v1/completions", body, wire.read_completion, prompt, sampling)
+
+    async def _chat_as_completion(
+        self, server: Server, prompt: Prompt, sampling: Sampling
+    ) -> Question:
+        """A chat whose answer is begun, as text in the chat template."""
+        rendered = await opening.render_tokens(self._link, server.model, prompt.messages)
+        return await self._question(server, Prompt(rendered.text + prompt.text), sampling)
+
+    async def _as_text(self, prompt: Prompt) -> Prompt:
+        """A chat as text for llama.cpp, whose chat endpoint does not say which stop was hit."""
+        text = self._rendered.get(prompt.messages)
+        if text is None:
+            try:
+                text = (await opening.render_llamacpp(self._link, prompt.messages)).text
+            except EngineRefused as error:
+                self._can_render = not isinstance(error, NotThere)
+                return prompt
+            if len(self._rendered) >= _MOST_RENDERED:
+                self._rendered.clear()
+            self._rendered[prompt.messages] = text
+        return Prompt(text + prompt.text)
+
+    async def _render_tokens_or_text(self, messages: Sequence[Message]) -> Prompt:
+        server = await self.connect()
+        if server.dialect.native:
+            return await opening.render_llamacpp(self._link, messages)
+        if server.dialect.tokenizes:
+            return await opening.render_tokens(self._link, server.model, messages)
+        raise EngineRefused(f"{self.base_url} does not apply chat templates to text")
+
+    # --- what calls ask ------------------------------------------------------------------------
+
+    async def _word(self, token: int) -> str | None:
+        """The text of a token; asked once a token."""
+        if token not in self._words:
+            server = await self.connect()
+            if not server.dialect.tokenizes:
+                return None
+            try:
+                self._words[token] = await opening.detokenize(self._link, server.model, [token])
+            except EngineError:
+                return None
+        return self._words[token]
+
+    async def _count(self, prompt: Prompt) -> int | None:
+        """The length of a prompt in tokens; None if the server does not count."""
+        server = await self.connect()
+        if prompt.ids is not None:
+            return len(prompt.ids)
+        if not server.dialect.tokenizes:
+            return None
+        body: dict[str, object] = {"model": server.model, "prompt": prompt.text}
+        if prompt.messages:
+            chat = wire.chat_body(server.model, prompt, Sampling(), server.dialect, OLD_LIMIT)
+            names = ("model", "messages", *server.dialect.prefill)
+            body = {n: chat[n] for n in names if n in chat}
+        try:
+            return len(await opening.tokenize(self._link, body))
+        except EngineError:
+            return None
+
+    def _learn_limit(self, name: str) -> None:
+        self._limit_name = name

@@ -1,0 +1,195 @@
+"""Request bodies, and what the objects of a stream say. Pure.
+
+Three kinds of request: a text completion (``/v1/completions``), llama.cpp's own one
+(``/completion``) and a chat completion (``/v1/chat/completions``). Each has a function that
+writes its body and one that reads an object of its stream into a `Piece`.
+
+Only what was set is sent, so that a server's own defaults hold for the rest; the temperature is
+always sent, since plait's default (0, greedy) is nobody else's. ``Sampling.extra`` goes on top as
+it is, except that we always stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from plait.core import Prompt, Sampling, Usage
+from plait.engines.openai.dialects import TAGS, Dialect
+
+Body = dict[str, object]
+LONGEST_SEED = 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one object of a stream says.
+
+    ``count``: tokens generated so far, where the server counts aloud. ``finish``: its own word
+    for the end. ``stop``: the stop that was hit, None if it was the model's own end, meaningless
+    unless ``stop_reported``.
+    """
+
+    text: str = ""
+    reasoning: str = ""
+    ids: tuple[int, ...] | None = None
+    logprobs: tuple[float, ...] | None = None
+    count: int | None = None
+    finish: str | None = None
+    stop: str | int | None = None
+    stop_reported: bool = False
+    usage: Usage | None = None
+
+
+# --- bodies ------------------------------------------------------------------------------------
+
+
+def completion_body(
+    model: str, prompt: Prompt, sampling: Sampling, dialect: Dialect
+) -> Body:
+    """A text completion; the prompt goes as token ids where there are any and they are taken."""
+    ids = prompt.ids if dialect.token_ids or not prompt.text else None
+    body: Body = {"model": model, "prompt": prompt.text if ids is None else list(ids),
+                  **_sampled(sampling), **_stream(dialect, sampling)}
+    if sampling.max_tokens is not None:
+        body["max_tokens"] = sampling.max_tokens
+    elif dialect.unlimited == "null":
+        body["max_tokens"] = None
+    if sampling.logprobs:
+        body["logprobs"] = 0
+    return {**body, **sampling.extra, "stream": True}
+
+
+def chat_body(
+    model: str, prompt: Prompt, sampling: Sampling, dialect: Dialect, limit_name: str
+) -> Body:
+    """A chat completion; ``prompt.text`` is the beginning of the answer.
+
+    ``limit_name``: what this server calls the limit (``max_tokens``, ``max_completion_tokens``).
+    """
+    messages = [{"role": m.role, "content": m.content} for m in prompt.messages]
+    body: Body = {"model": model, "messages": messages, **_sampled(sampling),
+                  **_stream(dialect, sampling)}
+    if prompt.text:
+        if messages and messages[-1]["role"] == "assistant":
+            messages[-1]["content"] += prompt.text
+        else:
+            messages.append({"role": "assistant", "content": prompt.text})
+        body.update(dialect.prefill)
+    if sampling.max_tokens is not None:
+        body[limit_name] = sampling.max_tokens
+    if sampling.logprobs:
+        body["logprobs"] = True
+    return {**body, **sampling.extra, "stream": True}
+
+
+def native_body(model: str, prompt: Prompt, sampling: Sampling) -> Body:
+    """A completion in llama.cpp's own words."""
+    body: Body = {
+        "model": model,
+        "prompt": prompt.text if prompt.ids is None else list(prompt.ids),
+        **_sampled(sampling),
+        "cache_prompt": True, "return_tokens": True,
+        "preserved_tokens": list(dict.fromkeys((*TAGS, *sampling.stop))),
+    }
+    if sampling.max_tokens is not None:
+        body["n_predict"] = sampling.max_tokens
+    if sampling.logprobs:
+        body["n_probs"] = 1
+    return {**body, **sampling.extra, "stream": True}
+
+
+def _sampled(sampling: Sampling) -> Body:
+    body: Body = {"temperature": sampling.temperature}
+    if sampling.top_p < 1:
+        body["top_p"] = sampling.top_p
+    if sampling.top_k > 0:
+        body["top_k"] = sampling.top_k
+    if sampling.min_p > 0:
+        body["min_p"] = sampling.min_p
+    if sampling.seed is not None and sampling.temperature > 0:
+        body["seed"] = sampling.seed % LONGEST_SEED
+    if sampling.stop:
+        body["stop"] = list(dict.fromkeys(sampling.stop))
+    if sampling.ignore_eos:
+        body["ignore_eos"] = True
+    return body
+
+
+def _stream(dialect: Dialect, sampling: Sampling) -> Body:
+    body: Body = {"stream_options": {"include_usage": True}, **dialect.fields}
+    if sampling.stop_ids and dialect.stop_ids:
+        body["stop_token_ids"] = list(sampling.stop_ids)
+    return body
+
+
+# --- pieces ------------------------------------------------------------------------------------
+
+
+def read_completion(data: Mapping[str, Any]) -> Piece:
+    """One object of a ``/v1/completions`` stream."""
+    choice = _first_choice(data)
+    found = choice.get("logprobs") or {}
+    values = [v for v in found.get("token_logprobs") or () if v is not None]
+    return _piece(data, choice, choice.get("text") or "", "", values if found else None)
+
+
+def read_chat(data: Mapping[str, Any]) -> Piece:
+    """One object of a ``/v1/chat/completions`` stream."""
+    choice = _first_choice(data)
+    delta = choice.get("delta") or {}
+    reasoning = delta.get("reasoning") or delta.get("reasoning_content") or ""
+    found = (choice.get("logprobs") or {}).get("content")
+    values = None if found is None else [entry["logprob"] for entry in found]
+    return _piece(data, choice, delta.get("content") or "", reasoning, values)
+
+
+def read_native(data: Mapping[str, Any]) -> Piece:
+    """One object of a llama.cpp ``/completion`` stream."""
+    ids = data.get("tokens")
+    found = data.get("completion_probabilities")
+    count = data.get("tokens_predicted")
+    usage = finish = stop = None
+    if data.get("stop"):
+        kind = data.get("stop_type")
+        finish = "length" if kind == "limit" else "stop"
+        stop = data.get("stopping_word") if kind == "word" else None
+        cached = (data.get("timings") or {}).get("cache_n")
+        usage = Usage(data.get("tokens_evaluated", 0), cached or 0, count or 0)
+    return Piece(
+        text=data.get("content") or "",
+        ids=tuple(ids) if ids else None,
+        logprobs=None if not found else tuple(entry["logprob"] for entry in found),
+        count=count, finish=finish, stop=stop, stop_reported=finish is not None, usage=usage)
+
+
+def _piece(
+    data: Mapping[str, Any], choice: Mapping[str, Any], text: str, reasoning: str,
+    logprobs: Sequence[float] | None,
+) -> Piece:
+    ids = choice.get("token_ids")
+    finish = choice.get("finish_reason")
+    names = [n for n in ("stop_reason", "matched_stop") if n in choice]
+    return Piece(
+        text=text, reasoning=reasoning,
+        ids=None if ids is None else tuple(ids),
+        logprobs=None if logprobs is None else tuple(logprobs),
+        finish=finish,
+        stop=next((v for n in names if (v := choice[n]) is not None), None),
+        stop_reported=bool(names) and finish is not None,
+        usage=read_usage(data.get("usage")))
+
+
+def read_usage(data: Mapping[str, Any] | None) -> Usage | None:
+    """The ``usage`` object of a stream."""
+    if not data or data.get("completion_tokens") is None:
+        return None
+    details = data.get("prompt_tokens_details") or {}
+    return Usage(data.get("prompt_tokens") or 0, details.get("cached_tokens") or 0,
+                 data["completion_tokens"])
+
+
+def _first_choice(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    choices = data.get("choices")
+    return choices[0] if choices else {}

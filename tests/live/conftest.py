@@ -1,0 +1,139 @@
+"""Real servers for the live tests: started once a session on free ports, ended with it.
+
+They are installed by `tests/live/setup.sh` into ``.live/``; tests whose server is not there are
+skipped. What a server prints goes to ``.live/NAME.log``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+
+from tests.live import tiny_model
+
+HERE = Path(__file__).parent
+LIVE = HERE.parent.parent / ".live"
+PATIENCE = 240.0
+
+
+class Server:
+    """A server process."""
+
+    def __init__(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+        self._log = (LIVE / f"{name}.log").open("w")
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE if name == "llamacpp" else self._log,
+            stderr=self._log, env={**os.environ, **environment}, start_new_session=True, text=True)
+        self.url = ""
+
+    def wait_for_health(self, url: str) -> None:
+        """Wait until the server says that it is well."""
+        end = time.monotonic() + PATIENCE
+        while self.process.poll() is None and time.monotonic() < end:
+            try:
+                with urllib.request.urlopen(f"{url}/health", timeout=5) as reply:
+                    if reply.status == 200:
+                        self.url = url
+                        return
+            except (URLError, OSError):
+                time.sleep(0.2)
+        self.stop()
+        pytest.fail(f"the server did not start; see {self._log.name}")
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """End it and all that it started."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self._log.close()
+
+
+def python_of(name: str) -> Path:
+    """The interpreter of a server's virtual environment."""
+    path = LIVE / name / "bin" / "python"
+    if not path.exists():
+        pytest.skip(f"{name} is not installed: run tests/live/setup.sh {name}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def model_folder() -> Path:
+    """The tiny model as vLLM loads it."""
+    folder = LIVE / "models" / "tiny"
+    tiny_model.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def gguf_file() -> Path:
+    """The tiny model as llama.cpp loads it."""
+    path = LIVE / "models" / "tiny.gguf"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run([python_of("llamacpp"), HERE / "make_gguf.py", path], check=True)
+    return path
+
+
+def start_llamacpp(gguf_file: Path, *flags: str) -> Server:
+    """A llama.cpp server on a port of its own choice."""
+    command = [str(python_of("llamacpp")), str(HERE / "serve_llamacpp.py"), str(gguf_file), *flags]
+    server = Server("llamacpp", command, {})
+    assert server.process.stdout is not None
+    server.wait_for_health(server.process.stdout.readline().strip())
+    return server
+
+
+@pytest.fixture(scope="session")
+def llamacpp(gguf_file: Path) -> Iterator[Server]:
+    """A llama.cpp server for all tests."""
+    server = start_llamacpp(gguf_file)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def vllm(model_folder: Path) -> Iterator[Server]:
+    """A vLLM server on the CPU, in float32 without compilation: exact and quick to start."""
+    program = python_of("vllm").parent / "vllm"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        str(program), "serve", str(model_folder), "--served-model-name", "tiny",
+        "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
+        "--max-model-len", str(tiny_model.WINDOW), "--max-num-seqs", "16",
+        "--max-num-batched-tokens", "2048", "--enable-prefix-caching",
+        "--enable-prompt-tokens-details", "--enforce-eager", "--block-size", "32"]
+    server = Server("vllm", command, {
+        "VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1"})
+    server.wait_for_health(f"http://127.0.0.1:{port}")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["llamacpp", "vllm"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """Each of the servers in turn."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Server)
+    return found

