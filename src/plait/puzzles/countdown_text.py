@@ -19,23 +19,32 @@ CAN_DO = (
 )
 """What the embedded model can do, for people who ask it something else."""
 
-_LIST = r"[\[({]?\s*((?:\d{1,9}(?:\s*(?:,\s*and|,|;|and|&|\s)\s*))+\d{1,9})(?!\d)\s*[\])}]?"
+LONGEST = 2000
+"""Longer texts pose no problem: they are not read."""
+_BETWEEN = r"(?: ?(?:, ?and\b|[,;&]|and\b) ?| )"
+# the group is atomic: a list is taken whole or not at all, and nothing is tried twice
+_LIST = rf"[\[({{]? ?((?>(?:\d{{1,9}}{_BETWEEN})+\d{{1,9}}))(?![\d.]*\d) ?[\])}}]?"
 _GOAL = r"(?<![\d.])(\d{1,9})(?![\d.]*\d)"
 _REACH = (
-    r"(?:make|reach|get(?:\s+to)?|obtain|produce|build|form|hit|create|equals?|target(?:\s+is)?)"
+    r"(?:makes?|making|reach(?:es)?|get(?: to)?|gives?|gets|obtain|produces?|builds?|forms?|hits?"
+    r"|creates?|yields?|equals?|target(?: is)?)"
 )
-_FROM = r"(?:from|with|using|out\s+of|by\s+using|use)"
-_THE = r"(?:\s+(?:only|the|these|those|following|given|numbers?|of))*\s*:?\s*"
+_FROM = (
+    r"(?:from|with|using|out of|by using|use|combine|combining|combination of|given|numbers?"
+    r"|how (?:can|do))"
+)
+_THE = r"(?: (?:only|just|all|the|these|those|following|given|numbers?|of))*(?: ?:)? ?"
 _PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"\b{_REACH}{_THE}{_GOAL}\s*,?\s*{_FROM}{_THE}{_LIST}",
+        rf"\b{_REACH}{_THE}{_GOAL} ?,? ?{_FROM}{_THE}{_LIST}",
         rf"\b{_FROM}{_THE}{_LIST}[^\d]{{0,120}}?\b{_REACH}{_THE}{_GOAL}",
-        rf"\b(?:countdown|target)\b\s*:?\s*{_GOAL}\s*(?:[:;,]|\bfrom\b|\bwith\b)"
-        rf"\s*(?:numbers?\s*:?\s*)?{_LIST}",
-        rf"\bnumbers?\b\s*:?\s*{_LIST}\s*[.,;]?\s*(?:and\s+(?:the\s+)?)?target\b\s*(?:is|:|=)?\s*{_GOAL}",
-        rf"^\s*{_GOAL}\s*:\s*{_LIST}",
-        rf"Current State:\s*{_GOAL}:{_LIST}, Operations: \[\]",
+        rf"\b(?:countdown|target)\b(?: is)? ?[:=]? ?{_GOAL} ?(?:[:;,.]|\bfrom\b|\bwith\b) ?"
+        rf"(?:(?:the )?numbers?(?: are)? ?[:=]? ?)?{_LIST}",
+        rf"\bnumbers?\b(?: are)? ?[:=]? ?{_LIST} ?[.,;]? ?(?:and )?(?:the )?"
+        rf"\btarget\b ?(?:is|:|=)? ?{_GOAL}",
+        rf"^{_GOAL} ?: ?{_LIST}",
+        rf"Current State: ?{_GOAL}:{_LIST}, Operations: \[\]",
     )
 )
 _GOAL_LAST = {1, 3}
@@ -46,8 +55,9 @@ def parse(text: str) -> Problem | None:
 
     The problem need not be one that plait-nano can play; ask `limits`.
     """
-    if len(text) > 2000:
+    if len(text) > LONGEST:
         return None
+    text = " ".join(text.split())
     for k, pattern in enumerate(_PATTERNS):
         if match := pattern.search(text):
             goal, numbers = (match[2], match[1]) if k in _GOAL_LAST else (match[1], match[2])
@@ -96,21 +106,28 @@ def render(problem: Problem, dialect: Dialect) -> str:
     return state if dialect == "sequential" else f"Moving to Node #0\n{state}"
 
 
+_NONE_FOUND = "No solution found."
+_GOAL_LINE = re.compile(r"(\d+),\1 equal: Goal Reached")
 _PATH = re.compile(r"\d+[+\-*/]\d+=\d+(?:,\d+[+\-*/]\d+=\d+)*")
 
 
 def read_answer(text: str, dialect: Dialect) -> str | None:
-    """The answer in the model's text: its steps, `"no"` for none found, None for no answer."""
+    """The answer in the model's text: its steps, `"no"` for none found, None for no answer.
+
+    In the sequential and APR dialects a path counts only with the goal line after it, so that a
+    search which was cut off at a line that looks like steps gives no answer.
+    """
     if dialect == "threadweaver":
-        _, mark, tail = text.rpartition("</think>\n")
+        _, mark, words = text.rpartition("</think>\n")
         if not mark:
             return None
-        words = tail.strip()
+        words = words.strip()
     else:
-        lines = text.rstrip().split("\n")
-        words = lines[-1]
-        if words.endswith(" equal: Goal Reached") and len(lines) > 1:
-            words = lines[-2]
-    if words == "No solution found.":
+        before, _, words = text.rstrip().rpartition("\n")
+        if _GOAL_LINE.fullmatch(words):
+            words = before.rpartition("\n")[2]
+        elif words != _NONE_FOUND:
+            return None
+    if words == _NONE_FOUND:
         return "no"
     return words if _PATH.fullmatch(words) else None
