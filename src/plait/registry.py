@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import cast
 
 from plait.core import Plan
@@ -51,7 +52,7 @@ def make_engine(spec: str, model: str | None = None) -> Engine:
     """
     if spec == "nano":
         load = _load("plait.engines.nano:NanoEngine")
-        return load(model) if model else load()
+        return load(Path(model)) if model else load()
     if spec.startswith(("http://", "https://")):
         return _load("plait.engines.openai:OpenAIEngine")(spec, model)
     raise UsageError(f"there is no engine `{spec}`",

@@ -1,0 +1,1 @@
+"""How plait-nano is made: data, model, trainer, export, evaluation; see docs/plait-nano.md."""

@@ -1,0 +1,216 @@
+"""Training documents for plait-nano, made on the fly from the puzzle solver.
+
+A document is a list of pieces, each with its author: loss is taken on the model's own tokens
+only. ThreadWeaver documents hold a tree: the trunk (branch 0), one branch a thread, and a last
+branch that reads the joined text; a token sees the trunk and its own branch, and its position
+counts from where its branch left the trunk. So one row trains outlines, all threads and the end.
+
+Problems with `is_held_out` never appear as the problem of a document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from plait.puzzles.countdown import Problem, draw, is_held_out, operations
+from plait.puzzles.countdown_text import child_prompt, render
+from plait.puzzles.countdown_trace import (
+    apr_calls,
+    apr_final,
+    apr_joined,
+    outlines,
+    search3,
+    sequential4,
+    thread_header,
+    threads,
+    threads_joined,
+    woven_final,
+)
+from training.tokenizer import BOS, EOS
+
+Piece = tuple[str, bool, int]
+"""Text, whether the model writes it, and its branch."""
+
+SHARES = {"s3": 0.50, "apr_call": 0.15, "apr_join": 0.07, "sequential": 0.18, "woven": 0.10}
+"""Share of the tokens that each kind of document gets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Ids with, for each, its branch and whether predicting it counts."""
+
+    kind: str
+    ids: list[int]
+    loss: list[bool]
+    branch: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of one kind, padded on the right; `branch` is None where all rows are plain."""
+
+    kind: str
+    ids: np.ndarray
+    loss: np.ndarray
+    branch: np.ndarray | None
+    tokens: int
+
+
+def _fresh(random: Random, size: int, chances: dict[str, float]) -> Problem:
+    tier = random.choices(list(chances), list(chances.values()))[0]
+    while True:
+        problem = draw(random, size, tier)  # type: ignore[arg-type]
+        if not is_held_out(problem):
+            return problem
+
+
+def _search3(random: Random) -> list[Piece]:
+    if random.random() < 0.5:
+        parent = _fresh(random, 4, {"natural": 1, "hard": 1, "unsolvable": 1})
+        moves = operations(parent.numbers)
+        k = random.randrange(len(moves))
+        problem, before = Problem(parent.target, moves[k].state), (moves[k].text,)
+        if is_held_out(problem):
+            return _search3(random)
+        if random.random() < 0.7:
+            return [(child_prompt(problem, before, k), False, 0),
+                    (search3(problem, before).text, True, 0)]
+    else:
+        problem = _fresh(random, 3, {"natural": 0.9, "unsolvable": 0.1})
+        if random.random() < 0.3:  # a child in form, with an operation that could have led here
+            value = random.choice(problem.numbers)
+            left = random.randint(max(1, value - 50), value)
+            text = f"{max(left, value - left)}+{min(left, value - left)}={value}"
+            if 0 < left < value:
+                return [(child_prompt(problem, (text,), random.randrange(20)), False, 0),
+                        (search3(problem, (text,)).text, True, 0)]
+    dialect = random.choice(("sequential", "apr"))
+    return [(render(problem, dialect), False, 0), (search3(problem).text, True, 0)]  # type: ignore[arg-type]
+
+
+_TIERS4 = {"natural": 0.4, "hard": 0.3, "unsolvable": 0.3}
+
+
+def _apr_call(random: Random) -> list[Piece]:
+    problem = _fresh(random, 4, _TIERS4)
+    return [(render(problem, "apr"), False, 0), (apr_calls(problem), True, 0)]
+
+
+def _apr_join(random: Random) -> list[Piece]:
+    problem = _fresh(random, 4, _TIERS4)
+    everyone = range(len(operations(problem.numbers)))
+    whole = apr_joined(problem)
+    present = set(everyone)
+    if whole.path is not None and random.random() < 0.6:
+        goals = [k for k in everyone if apr_joined(problem, {k}).path is not None]
+        keep = random.random()
+        present = {k for k in everyone if random.random() < keep} | {random.choice(goals)}
+    joined = apr_joined(problem, present)
+    return [(render(problem, "apr"), False, 0), ("\n", True, 0), (joined.text, False, 0),
+            (apr_final(problem, joined.path), True, 0)]
+
+
+def _sequential(random: Random) -> list[Piece]:
+    problem = _fresh(random, 4, _TIERS4)
+    return [(render(problem, "sequential"), False, 0), (sequential4(problem).text, True, 0)]
+
+
+def _woven(random: Random) -> list[Piece]:
+    problem = _fresh(random, 3, {"natural": 0.75, "unsolvable": 0.25})
+    written = threads(problem)
+    joined = threads_joined(written)
+    pieces = [(render(problem, "threadweaver"), False, 0), (outlines(problem), True, 0)]
+    for n, trace in enumerate(written, start=1):
+        pieces += [(thread_header(n), False, n), (trace.text, True, n)]
+    last = len(written) + 1
+    return [*pieces, (joined.text, False, last), (woven_final(joined.path), True, last)]
+
+
+WRITERS: dict[str, Callable[[Random], list[Piece]]] = {
+    "s3": _search3,
+    "apr_call": _apr_call,
+    "apr_join": _apr_join,
+    "sequential": _sequential,
+    "woven": _woven,
+}
+
+
+def encode(tokenizer: Tokenizer, kind: str, pieces: list[Piece], cap: int) -> Document:
+    """Encode piece by piece, as the runtime does; what is longer than `cap` is cut."""
+    ids, loss, branch = [tokenizer.token_to_id(BOS)], [False], [0]
+    for text, ours, where in pieces:
+        piece = tokenizer.encode(text, add_special_tokens=False).ids
+        if where and where == pieces[-1][2] and ours:
+            piece.append(tokenizer.token_to_id(EOS))
+        ids += piece
+        loss += [ours] * len(piece)
+        branch += [where] * len(piece)
+    if not pieces[-1][2]:
+        ids.append(tokenizer.token_to_id(EOS))
+        loss.append(True)
+        branch.append(0)
+    return Document(kind, ids[:cap], loss[:cap], branch[:cap])
+
+
+def collate(documents: list[Document], pad: int) -> Batch:
+    longest = max(len(d.ids) for d in documents)
+    shape = (len(documents), longest)
+    ids, loss = np.full(shape, pad, np.int64), np.zeros(shape, bool)
+    branch = np.zeros(shape, np.int64)
+    for row, d in enumerate(documents):
+        ids[row, : len(d.ids)] = d.ids
+        loss[row, : len(d.ids)] = d.loss
+        branch[row, : len(d.ids)] = d.branch
+    kind = documents[0].kind
+    tokens = sum(len(d.ids) for d in documents)
+    return Batch(kind, ids, loss, branch if kind == "woven" else None, tokens)
+
+
+class Stream:
+    """Endless batches, kinds in proportion to `SHARES`, rows of similar length together."""
+
+    def __init__(self, tokenizer: Tokenizer, seed: str, rows: int = 1280, cap: int = 1500) -> None:
+        self.tokenizer, self.random = tokenizer, Random(seed)
+        self.rows, self.cap = rows, cap
+        self.shares = dict(SHARES)
+        self._given = dict.fromkeys(SHARES, 1.0)
+        self._ready: dict[str, list[Batch]] = {kind: [] for kind in SHARES}
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        kind = min(self.shares, key=lambda k: self._given[k] / self.shares[k])
+        if not self._ready[kind]:
+            self._fill(kind)
+        batch = self._ready[kind].pop()
+        self._given[kind] += batch.tokens
+        return batch
+
+    def mix(self, shares: dict[str, float]) -> None:
+        """Change shares from now on; what was given before is not made up for."""
+        if not shares.items() <= self.shares.items():
+            self.shares.update(shares)
+            self._given = dict.fromkeys(self.shares, 1.0)
+
+    def _fill(self, kind: str) -> None:
+        count = 20 if kind == "sequential" else 80
+        documents = sorted(
+            (encode(self.tokenizer, kind, WRITERS[kind](self.random), self.cap)
+             for _ in range(count)),
+            key=lambda d: len(d.ids),
+        )
+        pad, group, batches = self.tokenizer.token_to_id("<|pad|>"), [], []
+        for document in documents:
+            if group and (len(group) + 1) * len(document.ids) > self.rows:
+                batches.append(collate(group, pad))
+                group = []
+            group.append(document)
+        batches.append(collate(group, pad))
+        self.random.shuffle(batches)
+        self._ready[kind] = batches

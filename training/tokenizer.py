@@ -1,0 +1,78 @@
+"""The tokenizer of plait-nano: bytes, and one token for each fixed phrase.
+
+A number up to 199 is one token, made by merges of its digits: a search line is 15 tokens instead of
+22, and a result is one decision. Pieces that the runtime encodes apart
+(prompt, model text, inserted text) must give the same ids as the whole text, so no phrase reaches
+over a place where such pieces meet: none starts or ends inside a newline that a stop string or a
+rewrite cuts at, and there is no phrase for ": " since ThreadWeaver's thread header ends in ":".
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+BOS, EOS, PAD = "<|begin|>", "<|end|>", "<|pad|>"
+
+LARGEST = 199
+
+PHRASES = (
+    "Current State: ",
+    ":[",
+    ", ",
+    "], Operations: [",
+    "], Operations: []",
+    "], Operations: ['",
+    "']",
+    "Moving to Node #0",
+    "<Calling Sub Searches>\n",
+    "\nGenerated Node #0,",
+    "] Operation: ",
+    "<Start Sub Search ",
+    " at level 1> Moving to Node #0,",
+    "<End Calling Sub Searches>",
+    "<Sub Searches>\n",
+    "<No Solution in Sub Search ",
+    "<Goal Reached in Sub Search ",
+    " at level 1 at Node #0,",
+    "<End Sub Searches>\n",
+    " equal: Goal Reached",
+    "No solution found.",
+    "Make ",
+    " from [",
+    "<think>",
+    "</think>",
+    "<Parallel>",
+    "</Parallel>",
+    "<Outlines>",
+    "</Outlines>",
+    "<Outline>",
+    "</Outline>",
+    "<Thread>",
+    "</Thread>",
+)
+
+
+def build() -> Tokenizer:
+    """The tokenizer, always the same: ids 0-2 are bos, eos and pad, then bytes, then phrases."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    order = [11, *(n for n in range(10, LARGEST + 1) if n != 11)]  # 110 is 11|0, not 1|10
+    merges = [(str(n // 10), str(n % 10)) for n in order]
+    tokens = [BOS, EOS, PAD, *alphabet, *(a + b for a, b in merges)]
+    vocabulary = {name: k for k, name in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(t, special=True) for t in (BOS, EOS, PAD)])
+    tokenizer.add_tokens([AddedToken(t, special=False, normalized=False) for t in PHRASES])
+    return tokenizer
+
+
+def load(path: Path) -> Tokenizer:
+    return Tokenizer.from_file(str(path))
+
+
+def numbers(tokenizer: Tokenizer) -> list[int]:
+    """The token of each number from 0 to `LARGEST`."""
+    return [tokenizer.token_to_id(str(n)) for n in range(LARGEST + 1)]
