@@ -1,0 +1,16 @@
+"""nano: a Llama model in this process, in NumPy, with paged KV, shared prefixes and batching.
+
+    config, weights, tokens   the model folder
+    blocks                    who holds which KV block, and what is in it (pure)
+    stage, attention, kernel  the forward step
+    sampler                   logits to tokens
+    batch                     who runs, step by step (synchronous)
+    loop, engine              the worker thread, and the engine in front of it
+    curve                     step time against width
+"""
+
+from plait.engines.nano.batch import BatchStatistics
+from plait.engines.nano.curve import measure_steps
+from plait.engines.nano.engine import WEIGHTS, NanoEngine
+
+__all__ = ["WEIGHTS", "BatchStatistics", "NanoEngine", "measure_steps"]
