@@ -36,7 +36,7 @@ from training.tokenizer import BOS, EOS
 Piece = tuple[str, bool, int]
 """Text, whether the model writes it, and its branch."""
 
-SHARES = {"s3": 0.50, "apr_call": 0.15, "apr_join": 0.07, "sequential": 0.18, "woven": 0.10}
+SHARES = {"s3": 0.50, "apr_call": 0.15, "apr_join": 0.11, "sequential": 0.14, "woven": 0.10}
 """Share of the tokens that each kind of document gets."""
 
 
