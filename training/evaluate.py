@@ -101,12 +101,14 @@ def cells(row: Row, results: Sequence[Result], seconds: float) -> list[str]:
     ]
 
 
-async def evaluate(model: str | None, count: int, seed: int, at_once: int) -> None:
+async def evaluate(model: str | None, count: int, seed: int, at_once: int, only: str) -> None:
     print(f"| {' | '.join(HEADS)} |\n|{'---|' * len(HEADS)}", flush=True)
     engine = make_engine("nano", model)
     try:
         async with Runtime(engine) as runtime:
             for row in ROWS:
+                if only not in f"countdown-{row.size} {row.tier} {row.dialect}":
+                    continue
                 made = generate(seed, row.size, row.tier, held_out=True)
                 problems = list(islice(made, count))
                 began = time.perf_counter()
@@ -123,8 +125,11 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=300, help="problems in each line")
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--at-once", type=int, default=16, help="problems played side by side")
+    parser.add_argument("--only", default="", metavar="TEXT",
+                        help='lines that hold it, such as "countdown-3" or "hard apr"')
     options = parser.parse_args()
-    anyio.run(evaluate, options.model, options.problems, options.seed, options.at_once)
+    anyio.run(evaluate, options.model, options.problems, options.seed, options.at_once,
+              options.only)
 
 
 if __name__ == "__main__":

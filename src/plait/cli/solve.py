@@ -113,12 +113,11 @@ async def _compare(job: Job) -> Result:
     """Answer in parallel, then sequentially, on one engine that is warm from the start."""
     settings = job.settings
     async with Runtime(settings.engine, model=settings.model) as runtime:
-        alone = await step_seconds(runtime.engine, job.request, 1)
+        await step_seconds(runtime.engine, job.request, 2)  # its first steps are slow ones
         parallel = await _answer(job, runtime, settings.method, settings.trace)
         baseline = await _answer(job, runtime, "sequential", _beside(settings.trace))
-        points = {1: alone}
-        for width in widths_up_to(parallel.result.max_parallel)[1:]:
-            points[width] = await step_seconds(runtime.engine, job.request, width)
+        points = {width: await step_seconds(runtime.engine, job.request, width)
+                  for width in widths_up_to(parallel.result.max_parallel)}
     speedups = _speedups(parallel, baseline.result, points)
     results = parallel.result, baseline.result
     if job.mode == "json":
