@@ -177,9 +177,10 @@ class Writing:
     def _record(self, finish: Finish, last: Chunk | None = None, error: str = "") -> None:
         thread, run = self._thread, self._thread.run
         usage = last.usage if last else None
-        if usage is None:
+        if usage is None:  # left or broken off: counted here, exactly where chunks count exactly
+            guessed = self._estimated or not thread.engine.capabilities.exact_counts
             run.emit(Answered(run.now(), thread.name, finish, thread.context.tokens - self._written,
-                              0, self._written, True, error))
+                              0, self._written, guessed, error))
         else:
             run.emit(Answered(run.now(), thread.name, finish, usage.prompt, usage.cached,
                               usage.generated, usage.estimated, error))
