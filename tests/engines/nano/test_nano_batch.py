@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from plait.engines.nano import measure_steps
 from plait.engines.nano.batch import Batch, Sequence
 from tests.engines.nano.tiny import Tiny, make_batch, play, random_ids, write, written
 
@@ -180,10 +179,3 @@ def test_stops_and_ends_are_told_apart(tiny: Tiny) -> None:
     assert output[-1][1].finish == "eos"
     assert written(output, from_model) == expected[:-1]
     assert from_model.usage.generated == len(expected)
-
-
-def test_step_times_are_measured_for_each_width(tiny: Tiny) -> None:
-    batch = make_batch(tiny)
-    curve = measure_steps(batch.kernel.weights, batch._vocabulary, (1, 3))
-    assert list(curve) == [1, 3]
-    assert all(seconds > 0 for seconds in curve.values())

@@ -102,7 +102,6 @@ def test_half_precision_weights_are_read(tiny: Tiny, tmp_path: Path, kind: str) 
         assert np.abs(tensor - tiny.tensors[name]).max() < 0.02
 
 
-@pytest.mark.skipif(not GOLDEN.exists(), reason="no golden file: python -m training.golden")
 def test_the_shipped_model_computes_what_pytorch_computed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -6,11 +6,9 @@
     sampler                   logits to tokens
     batch                     who runs, step by step (synchronous)
     loop, engine              the worker thread, and the engine in front of it
-    curve                     step time against width
 """
 
 from plait.engines.nano.batch import BatchStatistics
-from plait.engines.nano.curve import measure_steps
 from plait.engines.nano.engine import WEIGHTS, NanoEngine
 
-__all__ = ["WEIGHTS", "BatchStatistics", "NanoEngine", "measure_steps"]
+__all__ = ["WEIGHTS", "BatchStatistics", "NanoEngine"]

@@ -15,7 +15,6 @@ from plait.core import Chunk, Prompt, Request, Sampling
 from plait.engines.nano.batch import Batch, BatchStatistics, Piece, Sequence
 from plait.engines.nano.blas import set_threads
 from plait.engines.nano.config import read_shape
-from plait.engines.nano.curve import measure_steps
 from plait.engines.nano.loop import Worker
 from plait.engines.nano.puzzle import PROTOCOLS, put
 from plait.engines.nano.tokens import Vocabulary
@@ -113,11 +112,6 @@ class NanoEngine:
 
     def statistics(self) -> BatchStatistics:
         return self._worker.batch.statistics()
-
-    def measure_steps(self, widths: Row[int] = (1, 2, 4, 8, 16, 32, 64)) -> dict[int, float]:
-        """Seconds that one decode step takes with so many threads; about a second in all. To be
-        called while the engine is idle (in a thread, from async code)."""
-        return measure_steps(self._weights, self._vocabulary, widths)
 
 
 class Stream:
