@@ -130,22 +130,18 @@ async def solve_stream(question: str | Request, **options: object) -> AsyncItera
     send, receive = anyio.create_memory_object_stream[Event](max_buffer_size=float("inf"))
     unsubscribe = trace.subscribe(send.send_nowait)
     stream = EventStream(receive)
+    failure: EngineError | UsageError | None = None
 
     async def work() -> None:
+        nonlocal failure
         with send:
-            stream.result = await solve(question, trace=trace, **options)  # type: ignore[arg-type]
-
-    failure: EngineError | UsageError | None = None
-    async with anyio.create_task_group() as tasks:
-
-        async def guarded() -> None:
-            nonlocal failure
             try:
-                await work()
-            except (EngineError, UsageError) as error:
+                stream.result = await solve(question, trace=trace, **options)  # type: ignore[arg-type]
+            except (EngineError, UsageError) as error:  # carried out of the task group
                 failure = error
 
-        tasks.start_soon(guarded)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(work)
         try:
             with receive:
                 yield stream
