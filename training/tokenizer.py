@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
+from plait.puzzles import sheet
+
 BOS, EOS, PAD = "<|begin|>", "<|end|>", "<|pad|>"
 
 LARGEST = 199
@@ -51,6 +53,8 @@ PHRASES = (
     "</Outline>",
     "<Thread>",
     "</Thread>",
+    "Answer: ",
+    *(sheet.name(place) for place in range(26, sheet.LINES)),
 )
 
 

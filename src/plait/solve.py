@@ -90,7 +90,7 @@ async def solve(
         if name not in (None, "auto", "sequential", "native"):
             make_method(Plan(name or ""))
         load = await runtime.engine.load()
-        plan = choose(runtime.engine.capabilities, load, method=name, protocol=protocol)
+        plan = choose(runtime.engine.protocols(request), load, method=name, protocol=protocol)
         if name == "native" and plan.method != "native":
             plan = Plan("native", protocol)
     trace = Trace() if trace is None else trace
