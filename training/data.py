@@ -158,11 +158,14 @@ def _woven(random: Random) -> list[Piece]:
             (joined.text, False, last), (woven_final(joined.path), True, last)]
 
 
+_WIDTHS = {1: 9, 2: 8, 3: 6, 4: 4, 5: 2, 6: 2, 7: 1, 8: 2, 10: 1, 12: 1, 14: 1, 15: 1, 16: 2}
+"""How often each width is drawn: a wide sheet has as many tokens as ten narrow ones."""
+
+
 def _fresh_sheet(random: Random) -> Sheet:
-    """Mostly narrow: a wide sheet has as many tokens as ten chains."""
     while True:
-        width = random.choice((1, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8, 10, 12, 14, 15, 16, 16))
-        shortest = random.choice((1, 2, 3, 4, 4, 5))
+        width = random.choices(list(_WIDTHS), list(_WIDTHS.values()))[0]
+        shortest = random.choice((1, 1, 2, 3, 4, 5))
         made = sheet.draw(random, width, range(shortest, shortest + random.choice((1, 2, 4))))
         if len(made.lines) <= sheet.LINES and not sheet.is_held_out(made):
             return made
