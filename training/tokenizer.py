@@ -19,6 +19,10 @@ BOS, EOS, PAD = "<|begin|>", "<|end|>", "<|pad|>"
 
 LARGEST = 199
 
+NAMES = tuple(sheet.name(place) for place in range(sheet.LINES))
+"""The names in a sheet. With the mark behind it a name is one token too: what follows a token is
+easy to look up, what follows two is not."""
+
 PHRASES = (
     "Current State: ",
     ":[",
@@ -54,7 +58,8 @@ PHRASES = (
     "<Thread>",
     "</Thread>",
     "Answer: ",
-    *(sheet.name(place) for place in range(26, sheet.LINES)),
+    *NAMES[26:],
+    *(name + mark for mark in "=:" for name in NAMES),
 )
 
 
@@ -75,6 +80,13 @@ def build() -> Tokenizer:
 
 def load(path: Path) -> Tokenizer:
     return Tokenizer.from_file(str(path))
+
+
+def marked(tokenizer: Tokenizer) -> dict[int, tuple[int, int]]:
+    """For each token of a name with a mark behind it: the tokens of the name and of the mark."""
+    return {tokenizer.token_to_id(name + mark):
+            (tokenizer.token_to_id(name), tokenizer.token_to_id(mark))
+            for mark in "=:" for name in NAMES}
 
 
 def numbers(tokenizer: Tokenizer) -> list[int]:

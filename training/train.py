@@ -37,7 +37,7 @@ from training.decode import greedy
 from training.export import read
 from training.model import Config, Nano
 from training.optimizer import Muon
-from training.tokenizer import BOS, EOS, PAD, build, numbers
+from training.tokenizer import BOS, EOS, PAD, build, marked, numbers
 
 RUNS = Path(__file__).parent / "runs"
 DECAY = 0.4
@@ -91,6 +91,7 @@ class Trainer:
         self.model.place_numbers(numbers(self.tokenizer))
         if options.start is not None:
             begin_from(self.model, read(options.start))
+        self.model.place_sums(marked(self.tokenizer))
         matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "proj" in n]
         others = [p for n, p in self.model.named_parameters() if "proj" not in n]
         self.muon = Muon(

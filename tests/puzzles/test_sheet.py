@@ -168,13 +168,14 @@ def test_a_sheet_is_worked_out_as_the_card_shows() -> None:
     sheet = parse_sheet(DEMO)
     assert sheet is not None
     assert sheet_trace.sequential(sheet) == (
-        "\na=17+25=42\nb=a*3:42*3=126\nc=81-46=35\nd=b+c:126+35=161\nAnswer: 161")
+        "\na=17+25 a:42\nb=a*3 42*3 b:126\nc=81-46 c:35\nd=b+c 126+35 d:161\nAnswer: 161")
+    assert str(sheet) == "a=17+25\nb=a*3\nc=81-46\n\nd=b+c\nd?"
     assert sheet_trace.outlines(sheet) == (
         "<Parallel>\n<Outlines>\n<Outline>1: a</Outline>\n<Outline>2: c</Outline>\n</Outlines>")
     assert sheet_trace.threads(sheet) == (
-        " a=17+25=42\nb=a*3:42*3=126</Thread>", " c=81-46=35</Thread>")
+        " a=17+25 a:42\nb=a*3 42*3 b:126</Thread>", " c=81-46 c:35</Thread>")
     assert sheet_trace.final(sheet) == (
-        "</Parallel>\nd=b+c:126+35=161\n</think>\nAnswer: 161")
+        "</Parallel>\nd=b+c 126+35 d:161\n</think>\nAnswer: 161")
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 8, 16])

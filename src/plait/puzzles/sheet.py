@@ -130,7 +130,10 @@ class Sheet:
         return f"{', '.join(lines)}, {self.lines[-1].name}?"
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.lines)) + f"\n{self.lines[-1].name}?"
+        """All lines and the question; an empty line stands before those that combine values."""
+        parts = [[line for line in self.lines if len(line.needs) < 2], self.combining]
+        text = "\n\n".join("\n".join(map(str, part)) for part in parts if part)
+        return f"{text}\n{self.lines[-1].name}?"
 
 
 def apply(left: int, symbol: str, right: int) -> int | None:

@@ -1,7 +1,8 @@
 """What a perfect player of sheets writes, in each dialect of plait-nano.
 
-A line is written with its values and its result, `b=a*3:42*3=126`, so that every token is one
-small decision: copy the line, look its values up, work it out. In one thread all lines follow in
+A line is written out in three parts, `b=a*3 42*3 b:126`, so that every token is one small decision:
+copy the line, look its values up, work it out. The name stands before the result once more, for
+that is where later lines look it up. In one thread all lines follow in
 their order. In ThreadWeaver's format a sheet of one chain is answered the same way; a wider one
 opens a thread for each chain, which is named by its first value and ends where a line needs
 another chain's value.
@@ -15,11 +16,12 @@ from plait.puzzles.sheet import Line, Sheet
 
 
 def worked(line: Line, values: dict[str, int]) -> str:
-    """`a=17+25=42`, or `b=a*3:42*3=126` where the line uses values."""
+    """`a=17+25 a:42`, or `b=a*3 42*3 b:126` where the line uses values."""
+    result = f"{line.name}:{values[line.name]}"
     if not line.needs:
-        return f"{line}={values[line.name]}"
+        return f"{line} {result}"
     left, right = (values[x] if isinstance(x, str) else x for x in (line.left, line.right))
-    return f"{line}:{left}{line.symbol}{right}={values[line.name]}"
+    return f"{line} {left}{line.symbol}{right} {result}"
 
 
 def _worked(lines: Sequence[Line], sheet: Sheet) -> str:
