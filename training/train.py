@@ -262,10 +262,10 @@ def work(rank: int, options: argparse.Namespace, meeting: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train plait-nano.")
     parser.add_argument("--run", default="nano")
-    parser.add_argument("--minutes", type=float, default=68)
+    parser.add_argument("--minutes", type=float, default=150)
     parser.add_argument("--start", type=Path, help="folder of an earlier model to go on from")
     parser.add_argument("--peak", type=float, default=1.0, help="share of the full learning rate")
-    parser.add_argument("--tokens", type=int, default=6144, help="tokens in an optimizer step")
+    parser.add_argument("--tokens", type=int, default=8192, help="tokens in an optimizer step")
     parser.add_argument("--cap", type=int, default=4000, help="longest document at first")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     options = parser.parse_args()
