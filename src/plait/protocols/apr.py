@@ -95,6 +95,9 @@ class APR:
         for line in prompt.split("\n"):
             self._learn(line)
 
+    def begin(self) -> Sequence[Event]:
+        return ()
+
     def stops(self) -> Stops:
         return Stops((END_CALL, JOINED))
 
