@@ -93,7 +93,8 @@ class ScheduledThread:
         removed = self.context.cut(since, self.engine.encode)
         lost = sum(s.tokens for s in removed if s.author == "model")
         gone = "".join(s.text for s in removed)
-        self.run.emit(Rewrote(self.run.now(), self.name, lost, gone))
+        if removed:  # at the very end it is an append
+            self.run.emit(Rewrote(self.run.now(), self.name, lost, gone))
         self.append(*parts)
 
     def note(self, what: str, *, warning: bool = False) -> None:
