@@ -38,7 +38,7 @@ FACTS = Facts(
     nesting="none; one block, at the prompt",
     joins="all paths in full, then a summary that is the answer",
     models=("Leslie04/ParaThinker-1.5B",),
-    measure="longest thread",
+    measure="T/L",
     caveats=("a chat template that opens <think> by itself puts it before <think1>",
              "another number of paths, up to 8: `parathinker:N`",
              "the embedding that marks each path in training has no place on a stock engine"),
