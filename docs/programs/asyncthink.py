@@ -21,6 +21,9 @@ class AsyncThink:
     def __init__(self, worker: bool = False) -> None:
         self.worker, self.text, self.seen = worker, "", 0
 
+    def begin(self) -> Sequence[Event]:
+        return ()
+
     def stops(self) -> Stops:
         return Stops(("</RETURN>",) if self.worker else tuple(f"<JOIN-{i}>" for i in range(9)))
 

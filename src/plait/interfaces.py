@@ -145,7 +145,8 @@ class Splice:
 
 @dataclass(frozen=True, slots=True)
 class Amend:
-    """The stream must be left, the context changed, and writing go on."""
+    """The stream must be left, the context changed, and writing go on. ``why`` is noted as a
+    warning; it is empty where this belongs to the format."""
 
     splice: Splice
     why: str
@@ -188,10 +189,16 @@ class ChildSpec:
     at: int | None = None
     """Tokens that the parent had generated when the instructions were complete (default: now)."""
     after: tuple[str, ...] = ()
+    temperature: float | None = None
+    """Used where the request is greedy: siblings that differ by their seeds alone need one."""
 
 
 class WireProtocol(Protocol):
     """A wire format seen from one thread: a pure state machine. One instance a thread."""
+
+    def begin(self) -> Sequence[Event]:
+        """What is wanted before the model writes at all; for formats that fork at the prompt."""
+        ...
 
     def stops(self) -> Stops:
         """What should end the stream that is about to start."""

@@ -15,21 +15,30 @@ from plait.core import Plan
 from plait.errors import UsageError
 from plait.interfaces import Engine, Method, WireProtocol
 from plait.methods import Native, Sequential
-from plait.protocols import APR, ThreadWeaver
+from plait.protocols import CATALOGUE, Known, look_up, refusal
 
-PROTOCOLS: dict[str, Callable[[str], WireProtocol]] = {"apr": APR, "threadweaver": ThreadWeaver}
 METHODS = ("sequential", "native")
-ELSEWHERE = {
-    "ape": "APE stands for two things: for Adaptive Parallel Reasoning use `apr`; Adaptive Parallel"
-           " Encoding is a way to reuse caches, not a wire format",
-}
+
+
+def find_protocol(name: str) -> Known:
+    """The wire format ``name``. Raises `UsageError`, for some with the reason why there is none."""
+    known = look_up(name)
+    if known is not None:
+        return known
+    if refused := refusal(name):
+        raise UsageError(f"there is no protocol `{name}`",
+                         hint=f"{refused.reason}. {refused.instead}")
+    base = name.partition(":")[0]
+    if base != name and (other := look_up(base)):
+        most = other.form.most if other.form and other.form.width else 0
+        hint = f"Say `{base}:N` with N from 1 to {most}." if most else f"Say just `{base}`."
+        raise UsageError(f"`{name}` is no form of the protocol `{base}`", hint=hint)
+    raise UsageError(f"there is no protocol `{name}`", hint=_suggest(name, list(CATALOGUE)))
 
 
 def make_protocol(name: str) -> Callable[[str], WireProtocol]:
     """What makes a machine of the wire format ``name`` from an opening prompt."""
-    if name in PROTOCOLS:
-        return PROTOCOLS[name]
-    raise UsageError(f"there is no protocol `{name}`", hint=_suggest(name, list(PROTOCOLS)))
+    return find_protocol(name).machine
 
 
 def make_method(plan: Plan) -> Method:
@@ -39,7 +48,7 @@ def make_method(plan: Plan) -> Method:
     if plan.method == "native":
         if plan.protocol is None:
             raise UsageError("the method `native` needs a protocol",
-                             hint=f"Name one of {', '.join(PROTOCOLS)}.")
+                             hint=f"Name one of {', '.join(CATALOGUE)}.")
         return Native(make_protocol(plan.protocol))
     raise UsageError(f"there is no method `{plan.method}`",
                      hint=_suggest(plan.method, list(METHODS)))
@@ -66,8 +75,6 @@ def _load(path: str) -> Callable[..., Engine]:
 
 
 def _suggest(name: str, known: list[str]) -> str:
-    if name.lower() in ELSEWHERE:
-        return ELSEWHERE[name.lower()] + "."
     near = get_close_matches(name, known, n=1)
     listed = f"Known: {', '.join(known)}."
     return f"Did you mean `{near[0]}`? {listed}" if near else listed

@@ -22,7 +22,8 @@ from plait.core.events import Event, Noted, Role, RunEnded, RunStarted
 from plait.errors import EngineError, UsageError
 from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
 from plait.policy import choose
-from plait.registry import make_engine, make_method
+from plait.protocols import Facts, prepare, read_answer
+from plait.registry import find_protocol, make_engine, make_method
 from plait.scheduler import Limiter, Run
 from plait.scheduler.ledger import FALLBACK_SHARE
 from plait.trace import Metrics, Trace, measure
@@ -94,7 +95,10 @@ async def solve(
         if name == "native" and plan.method != "native":
             plan = Plan("native", protocol)
     trace = Trace() if trace is None else trace
-    return await _run(runtime, request, plan, chosen or make_method(plan), trace)
+    if chosen is not None:
+        return await _run(runtime, request, plan, chosen, trace)
+    facts = find_protocol(plan.protocol).facts if plan.protocol is not None else None
+    return await _run(runtime, request, plan, make_method(plan), trace, facts)
 
 
 def solve_sync(question: str | Request, **options: object) -> Result:
@@ -153,11 +157,12 @@ async def solve_stream(question: str | Request, **options: object) -> AsyncItera
 
 
 async def _run(
-    runtime: Runtime, request: Request, plan: Plan, method: Method, trace: Trace
+    runtime: Runtime, request: Request, plan: Plan, method: Method, trace: Trace,
+    facts: Facts | None = None,
 ) -> Result:
-    """One request from its plan to its result."""
+    """One request from its plan to its result. ``facts``: of the format that is driven."""
     engine = runtime.engine
-    opening = await engine.open(request, plan.protocol)
+    opening = await _open(engine, request, plan, facts)
     plan = replace(plan, early_stop=plan.early_stop or opening.early_stop)
     run = Run(request, plan, runtime.engines, runtime.limiter, trace.emit, uuid.uuid4().hex[:12])
     trace.emit(RunStarted(0.0, run.id, request.question, engine.name, engine.model, plan.method,
@@ -166,6 +171,8 @@ async def _run(
 
     async def body(root: Thread) -> Outcome:
         nonlocal fallback
+        if warning := _too_short(engine, request, facts):
+            root.note(warning, warning=True)
         outcome = await _attempt(root, request, plan, method, opening)
         if plan.method != "sequential" and (outcome.value is None or not outcome.ok):
             fallback = outcome.reason or outcome.status
@@ -189,8 +196,34 @@ async def _run(
     if outcome.status == "failed" and run.errors:
         raise run.errors[-1]
     warnings = [e.what for e in trace.events if isinstance(e, Noted) and e.warning]
-    return _result(measure(trace.events), outcome, plan, fallback, correct,
-                   tuple(dict.fromkeys(warnings)))
+    metrics = measure(trace.events)
+    if facts and facts.mismatch and metrics.forks:
+        warnings.insert(0, facts.mismatch)
+    return _result(metrics, outcome, plan, fallback, correct, tuple(dict.fromkeys(warnings)))
+
+
+async def _open(
+    engine: Engine, request: Request, plan: Plan, facts: Facts | None
+) -> Opening:
+    """The opening, with what switches the format on, and read as the format says."""
+    if facts is None:
+        return await engine.open(request, plan.protocol)
+    opening = await engine.open(prepare(request, facts), plan.protocol)
+    if facts.answer is None:
+        return opening
+    return replace(opening, read=lambda text: read_answer(text, facts))
+
+
+def _too_short(engine: Engine, request: Request, facts: Facts | None) -> str:
+    """A warning if the engine's window is shorter than what the format's models were made for."""
+    window = engine.capabilities.window
+    longest = facts.trained_context if facts else None
+    if facts is None or window is None or longest is None or window >= longest:
+        return ""
+    if facts.name in engine.protocols(request):
+        return ""
+    return (f"models of {facts.title} were trained on up to {longest} tokens, the engine's window"
+            f" is {window}: answers may be cut off")
 
 
 async def _attempt(

@@ -53,7 +53,8 @@ async def drive(thread: Thread, machine: WireProtocol, request: Request, plan: P
             case End(status, value, reason):
                 return Outcome(status, thread.text, value, reason)
             case Amend(splice, why):
-                thread.note(why, warning=True)
+                if why:
+                    thread.note(why, warning=True)
                 _apply(thread, splice)
             case Wait(items):
                 await family.join(items)
@@ -74,9 +75,15 @@ class _Family:
         self._request = request
         self._plan = plan
         self._open: dict[str, tuple[Fork, Child]] = {}
+        self._begun = False
 
     async def write(self) -> Wait | Amend | End:
         """Let the model write until something has to be done; start children on the way."""
+        if not self._begun:
+            self._begun = True
+            halt = self._take(self._machine.begin())
+            if halt is not None:
+                return halt
         async with self._thread.write(self._machine.stops()) as stream:
             async for chunk in stream:
                 halt = self._take(self._machine.feed(chunk.text))

@@ -32,6 +32,10 @@ follows the published client. Where that client loses the whole answer, this mac
     a sub search calls sub searches (one level only)        it ends without result, malformed
     CR LF                                                   read as LF
 
+A prompt may open with a condition that the model was trained to heed: ``Sub Call Budget: N ``
+before the parent's alone, or ``Token Budget: N `` before every search's, so the latter is copied to
+the children.
+
 A child starts as soon as its Start line is complete, while the parent still writes (the published
 client waits for the end of the block; the texts are the same). With ``enough`` a caller may join
 at the first success: children that were not waited for have no line at all.
@@ -45,16 +49,34 @@ from dataclasses import dataclass
 
 from plait.core import Finish, Outcome, Stops
 from plait.interfaces import Amend, ChildSpec, End, Event, Fork, Oddity, Splice, Wait, WireProtocol
+from plait.protocols.facts import Facts
 
 CALL, END_CALL = "<Calling Sub Searches>", "<End Calling Sub Searches>"
 JOINED, END_JOINED = "<Sub Searches>", "<End Sub Searches>"
 GOAL = "Goal Reached"
 MOST = 64
 
+FACTS = Facts(
+    name="apr",
+    title="APR",
+    paper="arXiv 2504.15466",
+    family="spawn",
+    nesting="none; sub searches do not call",
+    joins="the call gives way to one line a child, and the paths of those that succeeded",
+    models=("plait-nano", "Parallel-Reasoning/llama-apr_cond10_grpo",
+            "Parallel-Reasoning/apr_grpo"),
+    measure="longest thread",
+    caveats=("the published models play countdown only",
+             "a question may begin with `Sub Call Budget: N ` or `Token Budget: N `"),
+    temperature=1.0,
+    trained_context=4096,
+)
+
 _MOVE = re.compile(r"Moving to Node #([\d,]+)\s*$")
 _STATE = re.compile(r"Current State: *(\d+): *\[([\d, ]*)\], Operations: *\[(.*)\]\s*$")
 _NODE = re.compile(r"Generated Node #([\d,]+): *(\d+): *\[([\d, ]*)\] Operation: *(\S+)\s*$")
 _START = re.compile(r"<Start Sub Search \d+ at level \d+> *Moving to Node #([\d,]+)\s*$")
+_CONDITION = re.compile(r"(?:Sub Call|Token) Budget: \d+ ")
 _OWN_TAGS = re.compile(r"<(?=(?:Calling|Start|End|Sub|No Solution|Goal Reached)\b)")
 
 
@@ -86,6 +108,8 @@ class APR:
 
     def __init__(self, prompt: str = "", level: int = 0) -> None:
         self._level = level
+        condition = _CONDITION.match(prompt)
+        self._inherited = condition[0] if condition and condition[0].startswith("Token") else ""
         self._nodes: dict[str, Node] = {}
         self._moved: str | None = None
         self._text = ""
@@ -94,6 +118,9 @@ class APR:
         self._called: dict[str, str] = {}
         for line in prompt.split("\n"):
             self._learn(line)
+
+    def begin(self) -> Sequence[Event]:
+        return ()
 
     def stops(self) -> Stops:
         return Stops((END_CALL, JOINED))
@@ -194,7 +221,8 @@ class APR:
             events.append(Oddity(f"more than {MOST} calls in one block: #{name} is skipped"))
         else:
             self._called[name] = name
-            events.append(Fork(name, self._nodes[name].prompt(name), at))
+            prompt = self._inherited + self._nodes[name].prompt(name)
+            events.append(Fork(name, prompt, at))
 
     def _call(self, events: list[Event]) -> Event:
         """The end tag of a block was written."""

@@ -198,6 +198,7 @@ class Run:
             context = Context(prompt.messages)
         thread = ScheduledThread(self, child.name, engine, context, account,
                                  clock=child.start_clock, limit=spec.limit)
+        thread.temperature = spec.temperature
         child.thread = thread
         self._open_context(thread, prompt, engine, opening=spec.family == "spawn")
         return thread

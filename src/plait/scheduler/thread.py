@@ -49,6 +49,8 @@ class ScheduledThread:
         self.finish: Finish | None = None
         self.children: list[ScheduledChild] = []
         self.child_ended = anyio.Event()
+        self.temperature: float | None = None
+        """`ChildSpec.temperature` of the child that this thread is."""
         self._limit = limit
         self._clocks: list[tuple[int, int]] = [(0, clock)]
         self._writes = 0
@@ -68,7 +70,10 @@ class ScheduledThread:
     def write(
         self, until: Stops = NO_STOPS, limit: int | None = None, sampling: Sampling | None = None
     ) -> Writing:
-        return Writing(self, until, limit, sampling or self.run.request.sampling)
+        chosen = sampling or self.run.request.sampling
+        if self.temperature is not None and chosen.temperature == 0:
+            chosen = replace(chosen, temperature=self.temperature)
+        return Writing(self, until, limit, chosen)
 
     def append(self, *parts: str | Outcome) -> None:
         for part in parts:
@@ -88,7 +93,8 @@ class ScheduledThread:
         removed = self.context.cut(since, self.engine.encode)
         lost = sum(s.tokens for s in removed if s.author == "model")
         gone = "".join(s.text for s in removed)
-        self.run.emit(Rewrote(self.run.now(), self.name, lost, gone))
+        if removed:  # at the very end it is an append
+            self.run.emit(Rewrote(self.run.now(), self.name, lost, gone))
         self.append(*parts)
 
     def note(self, what: str, *, warning: bool = False) -> None:

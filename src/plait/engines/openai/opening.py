@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 
 from plait.core import Message, Prompt, Request
@@ -20,6 +21,7 @@ from plait.puzzles.countdown_text import parse, read_answer, render
 
 APR_START = "Moving to Node"
 GOAL = "Goal Reached"
+CONDITION = re.compile(r"(?:Sub Call|Token) Budget: \d+ ")
 
 Render = Callable[[Sequence[Message]], Awaitable[Prompt]]
 
@@ -43,15 +45,19 @@ async def make_opening(
 
 
 def apr_prompt(question: str) -> str:
-    """The countdown state that ``question`` is, or asks about."""
+    """The countdown state that ``question`` is, or asks about, behind its condition if it has one
+    (``Sub Call Budget: N `` or ``Token Budget: N ``)."""
+    found = CONDITION.match(question)
+    condition = found[0] if found else ""
+    question = question[len(condition) :]
     if question.startswith(APR_START):
-        return question
+        return condition + question
     problem = parse(question)
     if problem is None:
         raise UsageError(
             "models of the protocol `apr` know countdown puzzles only",
             hint='Ask like "make 24 from 3, 5, 7, 9", or choose another protocol.')
-    return render(problem, "apr")
+    return condition + render(problem, "apr")
 
 
 def after_thinking(text: str) -> str | None:

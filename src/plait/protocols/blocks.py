@@ -1,0 +1,282 @@
+"""Block formats as data, and the one machine that drives them all.
+
+A block, as it stands in the text once it is joined:
+
+    <Parallel>                      written by the model
+    <Outlines>                      ``list_open``
+    <Outline>1: a</Outline>         ``items``: the tags that an item may have
+    <Outline>2: b</Outline>
+    </Outlines>                     ``trigger``: here the stream stops, the threads start
+    <Thread>                        ``first``: the header, each thread's context gets it
+    1: ...</Thread><Thread>         ``close`` ends a thread; ``later``: the header after another one
+    2: ...</Thread>
+                                    ``suffix``: what the join adds behind the last thread
+    </Parallel>                     written by the model again
+
+Formats without a list (``list_open`` empty) start ``width`` threads of the same words, which
+differ by their seeds; with an empty ``trigger`` they do so right after the prompt. In formats
+whose ``tail_close`` is set the join begins a text (a summary) that runs up to that tag.
+
+Rules of this file. A format is a `BlockFormat` and nothing else: no format has code of its own.
+The machine of the main line and of a thread are one class, told apart by ``level``; a thread of a
+nested format is a main line that also has an end. All text ever fed or spliced is in ``_text``,
+and ``_seen`` is where the part begins that no block has used yet: what lies before never triggers
+again, so a thread's words cannot fork a second time once they are quoted by a join.
+
+What malformed output comes to, in every format:
+
+    items before the last ``list_open``, or without one     not read
+    no item at all                                          no fork, the model goes on
+    a number twice                                          the first counts
+    gaps, dotted numbers                                    taken as they are
+    more than ``most`` items                                the rest skipped
+    a thread ends without its close tag                     closed at the join, joined like the
+                                                            others; the main line goes on
+    a trigger where the format does not nest                plain text
+    more than ``blocks`` blocks, deeper than ``depth``      plain text
+    end of text inside an open list                         no fork, the answer ends
+    the model writes a thread itself                        plain text, noted
+    a tail that the model ends without its tag              closed, the model goes on
+    a stop that the engine reports but does not show        noted; the text is taken as it is
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from plait.core import Finish, Outcome, Stops
+from plait.interfaces import Amend, ChildSpec, End, Event, Fork, Oddity, Splice, Wait, WireProtocol
+
+NUMBER = "{n}"
+"""Stands for the item's number in headers and close tags."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFormat:
+    """One block format. The module's docstring shows what the parts are called."""
+
+    name: str
+    trigger: str
+    first: str
+    later: str
+    close: str
+    mend: str
+    """Closes a thread that did not close itself."""
+    suffix: str
+    open: str
+    """What begins a thread in the text, for noticing a model that writes threads itself."""
+    list_open: str = ""
+    items: tuple[str, ...] = ()
+    width: int = 0
+    """Threads of a block that has no list."""
+    most: int = 50
+    tail_close: str = ""
+    final_tail: bool = False
+    """The tail is the answer: nothing follows it."""
+    depth: int = 1
+    """Levels of threads; above 1 the format nests."""
+    blocks: int | None = None
+    """Blocks that one line may have, one after the other."""
+    limit: int | None = None
+    """Tokens of one thread."""
+    temperature: float | None = None
+    """Of threads, where the request is greedy (see `ChildSpec.temperature`)."""
+    wrap: tuple[str, str] | None = None
+    """The tags around a whole block, if the model writes any."""
+
+    @property
+    def nested(self) -> bool:
+        return self.depth > 1
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Every tag of the format; each should be one token of the model's tokenizer."""
+        numbers = [str(i + 1) for i in range(self.most if NUMBER in self.close else 1)]
+        found = [*(self.wrap or ()), self.list_open]
+        found += [tag for name in self.items for tag in (f"<{name}>", f"</{name}>")]
+        found += [self.trigger]
+        for number in numbers:
+            found += [fill(self.open, number), fill(self.close, number)]
+        found += [*re.findall(r"</?\w+>", self.suffix), self.tail_close]
+        return tuple(dict.fromkeys(tag for tag in found if tag))
+
+    def machine(self, prompt: str = "") -> Blocks:
+        """The machine of a main line. Its prompt never matters to a block format."""
+        del prompt
+        return Blocks(self)
+
+    def read_items(self, text: str) -> list[tuple[str, str, int]]:
+        """Number, text and place of every item in ``text``, as they stand."""
+        tags = "|".join(map(re.escape, self.items))
+        pattern = rf"<(?:{tags})>\s*(\d+(?:\.\d+)*)\s*:(.*?)(?=</?(?:{tags})>|\Z)"
+        return [(m[1], m[2], m.start()) for m in re.finditer(pattern, text, re.DOTALL)]
+
+
+def fill(template: str, number: str) -> str:
+    """``template`` for the thread ``number``."""
+    return template.replace(NUMBER, number)
+
+
+class Blocks:
+    """The machine of one line of a block format: the main line, or the thread ``item``."""
+
+    def __init__(self, form: BlockFormat, level: int = 0, item: str = "") -> None:
+        self._form = form
+        self._level = level
+        self._close = fill(form.close, item) if level else ""
+        self._open = fill(form.open, "1")
+        self._text = ""
+        self._seen = 0
+        self._blocks = 0
+        self._in_tail = False
+        self._noted = False
+        self._reach = max(len(tag) for tag in (form.trigger, form.tail_close, self._close,
+                                               self._open))
+
+    def begin(self) -> Sequence[Event]:
+        if self._form.trigger or self._level or self._blocks:
+            return ()
+        return self._fork(0)
+
+    def stops(self) -> Stops:
+        return Stops(self._tags())
+
+    def feed(self, text: str) -> Sequence[Event]:
+        start = max(self._seen, len(self._text) - self._reach)
+        self._text += text
+        end, tag = len(self._text), ""
+        for candidate in self._tags():
+            place = self._text.find(candidate, start, end)
+            if place >= 0:
+                end, tag = place + len(candidate), candidate
+        events = self._note_own_threads(start, end)
+        if tag:
+            self._text = self._text[:end]
+            events += self._reached(tag, end)
+        return events
+
+    def close(self, finish: Finish) -> Sequence[Event]:
+        form, events = self._form, list[Event]()
+        if finish == "stop":
+            events.append(Oddity("the engine stopped at a tag that its text does not show; it may"
+                                 " hide special tokens"))
+        new = self._text[self._seen :]
+        if form.list_open and self._can_fork and new.rfind(form.list_open) > new.rfind(
+                form.trigger):
+            events.append(Oddity(f"the text ends inside {form.list_open}"))
+        if finish not in ("eos", "stop"):
+            what = "thread" if self._level else "answer"
+            return [*events, End("budget", self._text, f"the {what} was cut off ({finish})")]
+        if self._level:
+            return [*events, End("malformed", self._text,
+                                 f"the thread ended without {self._close}")]
+        if self._in_tail:
+            why = f"the model ended without {form.tail_close}"
+            if not form.final_tail:
+                return [*events, self._leave_tail(why)]
+            events.append(Oddity(why))
+        return [*events, End("done", self._text)]
+
+    def child(self, fork: Fork) -> tuple[ChildSpec, WireProtocol]:
+        form = self._form
+        label = f"{fork.item}:{fork.text}" if form.items else fork.item
+        spec = ChildSpec("fork", fill(form.first, fork.item), label=label, limit=form.limit,
+                         temperature=form.temperature)
+        return spec, Blocks(form, self._level + 1, fork.item)
+
+    def join(self, forks: Sequence[Fork], outcomes: Sequence[Outcome | None]) -> Splice:
+        form = self._form
+        parts: list[str | Outcome] = []
+        for fork, outcome in zip(forks, outcomes, strict=True):
+            if outcome is None:
+                continue
+            close = fill(form.close, fork.item)
+            parts.append(fill(form.later if parts else form.first, fork.item))
+            if outcome.status == "failed" and not outcome.text:
+                parts.append(f" (no result){close}")
+                continue
+            parts.append(outcome)
+            if not outcome.text.endswith(close):
+                parts.append(fill(form.mend, fork.item))
+        parts.append(form.suffix)
+        splice = Splice(tuple(parts))
+        self._text += splice.text
+        self._seen = len(self._text)
+        self._in_tail = bool(form.tail_close)
+        return splice
+
+    def enough(self, outcomes: Sequence[Outcome | None]) -> bool:
+        """Never: later text refers to all threads."""
+        return False
+
+    # --- inside --------------------------------------------------------------------------------
+
+    @property
+    def _can_fork(self) -> bool:
+        form = self._form
+        return (self._level < form.depth and not self._in_tail and bool(form.trigger)
+                and (form.blocks is None or self._blocks < form.blocks))
+
+    def _tags(self) -> tuple[str, ...]:
+        """The tags at which something happens now."""
+        if self._in_tail:
+            return (self._form.tail_close,)
+        wanted = (self._form.trigger if self._can_fork else "", self._close)
+        return tuple(tag for tag in wanted if tag)
+
+    def _reached(self, tag: str, end: int) -> list[Event]:
+        """The text up to ``end`` ends in ``tag``, one of `_tags`."""
+        if self._in_tail and tag == self._form.tail_close:
+            self._seen = end
+            self._in_tail = False
+            if self._form.final_tail:
+                return [End("done", self._text)]
+            return [Amend(Splice(()), "")]
+        if tag == self._close:
+            return [End("done", self._text[: end - len(tag)])]
+        return self._fork(end)
+
+    def _fork(self, end: int) -> list[Event]:
+        items, events = self._items(end)
+        self._seen = end
+        if not items:
+            return [*events, Amend(Splice(()), f"{self._form.trigger} without any item")]
+        self._blocks += 1
+        events += [Fork(number, text, end) for number, text in items.items()]
+        return [*events, Wait()]
+
+    def _items(self, end: int) -> tuple[dict[str, str], list[Event]]:
+        """What the block that ends at ``end`` asks for."""
+        form, events = self._form, list[Event]()
+        if not form.list_open:
+            return {str(i + 1): "" for i in range(form.width)}, events
+        new = self._text[self._seen : end]
+        start = new.rfind(form.list_open)
+        found = form.read_items(new[start : -len(form.trigger)]) if start >= 0 else []
+        items: dict[str, str] = {}
+        for number, text, _ in found:
+            if number in items:
+                events.append(Oddity(f"item {number} is given twice; the first counts"))
+            elif len(items) >= form.most:
+                events.append(Oddity(f"more than {form.most} items; {number} is skipped"))
+            else:
+                items[number] = text
+        return items, events
+
+    def _note_own_threads(self, start: int, end: int) -> list[Event]:
+        """A warning, once, when a line that has no thread open writes one itself."""
+        if self._noted or self._level >= self._form.depth:
+            return []
+        if self._text.find(self._open, start, end) < 0:
+            return []
+        self._noted = True
+        return [Oddity(f"the model wrote {self._open} itself")]
+
+    def _leave_tail(self, why: str) -> Amend:
+        self._in_tail = False
+        splice = Splice((self._form.tail_close,))
+        self._text += splice.text
+        self._seen = len(self._text)
+        return Amend(splice, why)
