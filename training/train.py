@@ -37,7 +37,7 @@ from training.decode import greedy
 from training.export import read
 from training.model import Config, Nano
 from training.optimizer import Muon
-from training.tokenizer import BOS, EOS, PAD, build, marked, numbers
+from training.tokenizer import BOS, EOS, PAD, build, numbers, sums
 
 RUNS = Path(__file__).parent / "runs"
 DECAY = 0.4
@@ -91,7 +91,7 @@ class Trainer:
         self.model.place_numbers(numbers(self.tokenizer))
         if options.start is not None:
             begin_from(self.model, read(options.start))
-        self.model.place_sums(marked(self.tokenizer))
+        self.model.place_sums(sums(self.tokenizer))
         matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "proj" in n]
         others = [p for n, p in self.model.named_parameters() if "proj" not in n]
         self.muon = Muon(
@@ -213,8 +213,8 @@ class Trainer:
         since = (self.seen, self.elapsed)
         while not self.finished:
             began = time.perf_counter()
-            for kind, sums in self.one().items():
-                totals[kind] = [a + b for a, b in zip(totals[kind], sums, strict=True)]
+            for kind, counts in self.one().items():
+                totals[kind] = [a + b for a, b in zip(totals[kind], counts, strict=True)]
             took = time.perf_counter() - began
             durations.append(took)
             self.elapsed += min(took, 3 * statistics.median(durations))

@@ -1,6 +1,7 @@
 """What training teaches is what the runtime speaks: perfect play through the real machines, the
 real scheduler and the real method gives right answers."""
 
+import re
 from itertools import islice
 
 import pytest
@@ -96,8 +97,9 @@ def test_a_quick_look_is_the_beginning_of_the_search_in_one_thread() -> None:
     assert 0 < len(found) < len(FOURS)
     for problem in FOURS:
         look, whole = quick_look(problem), sequential4(problem)
-        assert whole.text.startswith(look.text)
-        assert (look.text == whole.text) == (problem in found)
+        uncounted = re.sub(r"\n\d>", "\n>", look.text)
+        assert whole.text.startswith(uncounted)
+        assert (uncounted == whole.text) == (problem in found)
 
 
 LATE = [problem for problem in FOURS if quick_look(problem).path is None]

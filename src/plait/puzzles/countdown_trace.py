@@ -80,14 +80,15 @@ def search3(problem: Problem, before: Sequence[str] = ()) -> Trace:
     return _ended(found.text, problem.target, path)
 
 
-def _below(problem: Problem, op: Operation) -> Trace:
+def _below(problem: Problem, op: Operation, mark: str = "") -> Trace:
     """The search below one operation on four numbers, under a heading that repeats all it needs:
     the numbers, so that the next heading follows from this one, and the state as a prompt has it.
+    ``mark`` stands in front of it.
     """
     found = _lines(op.state, problem.target)
     path = None if found.path is None else (op.text, *found.path)
     state = Problem(problem.target, op.state)
-    return Trace(f">{_spaced(problem.numbers)} {op.text} {state}\n{found.text}", path)
+    return Trace(f"{mark}>{_spaced(problem.numbers)} {op.text} {state}\n{found.text}", path)
 
 
 def sequential4(problem: Problem) -> Trace:
@@ -102,10 +103,11 @@ def sequential4(problem: Problem) -> Trace:
 
 
 def quick_look(problem: Problem) -> Trace:
-    """What an APR parent tries before it forks: the searches below its first `LOOK` operations."""
+    """What an APR parent tries before it forks: the searches below its first `LOOK` operations.
+    Their headings are counted, so that whether to fork can be told from the last one."""
     text = ""
-    for op in operations(problem.numbers)[:LOOK]:
-        found = _below(problem, op)
+    for k, op in enumerate(operations(problem.numbers)[:LOOK], start=1):
+        found = _below(problem, op, str(k))
         text += found.text
         if found.path is not None:
             return _ended(text, problem.target, found.path)
