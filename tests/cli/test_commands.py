@@ -13,6 +13,7 @@ import pytest
 
 from plait.cli.probe import Tick, steady_step, widths_up_to
 from plait.errors import EngineUnreachable
+from plait.protocols import CATALOGUE
 from plait.version import VERSION
 from tests.cli.conftest import Shell
 
@@ -119,7 +120,7 @@ def test_an_engine_that_cannot_be_reached_is_status_three(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "says"), [
-    (("sovle", "x"), "plait: there is no command `sovle`. Known: solve, trace."),
+    (("sovle", "x"), "plait: there is no command `sovle`. Known: solve, protocols, trace."),
     (("solve",), "plait: missing argument 'PROMPT'. See `plait --help`."),
     (("solve", "x", "--colour", "red"), "plait: no such option: --colour"),
     (("solve", "x", "--width", "wide"), "plait: invalid value for '--width'"),
@@ -222,3 +223,14 @@ def test_a_step_is_measured_while_all_streams_write() -> None:
     assert steady_step([one, []]) is None
     assert steady_step([one[:3]]) is None
     assert steady_step([one, [Tick(50.0, 1), Tick(60.0, 1)]]) is None
+
+
+def test_the_wire_formats_are_listed_with_what_is_known_of_them(shell: Shell) -> None:
+    status, out, err = shell("protocols")
+    assert (status, err) == (0, "")
+    for name in CATALOGUE:
+        assert re.search(rf"^{name}  .*\n  threads   ", out, re.MULTILINE)
+    assert "trained with siblings that start at one position" in out
+    listed = json.loads(shell("protocols", "--json")[1])
+    assert [facts["name"] for facts in listed] == list(CATALOGUE)
+    assert {facts["family"] for facts in listed} == {"fork", "spawn"}
