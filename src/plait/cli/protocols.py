@@ -138,8 +138,8 @@ def _report_lines(report: Report, facts: Facts, name: str, text: str) -> list[Te
         lines.append(Text(f"  {row}:{column}  {fault.what}"))
     lines.append(Text(
         f"  {number(size.threads, 'thread')} in {number(size.blocks, 'block')},"
-        f" {number(size.depth, 'level')} deep; T {size.total:,}, L {size.longest_path:,} words; share {size.share:.0%}, acceleration"
-        f" {size.acceleration:.0%}"))
+        f" {number(size.depth, 'level')} deep; T {size.total:,}, L {size.longest_path:,} words;"
+        f" share {size.share:.0%}, acceleration {size.acceleration:.0%}"))
     lines.append(Text(f"  as its paper counts ({facts.measure}):"
                       f" {size.published(facts.measure):.3g}"))
     return [*lines, Text(f"  {report.note}")] if report.note else lines
