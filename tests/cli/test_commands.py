@@ -234,3 +234,43 @@ def test_the_wire_formats_are_listed_with_what_is_known_of_them(shell: Shell) ->
     listed = json.loads(shell("protocols", "--json")[1])
     assert [facts["name"] for facts in listed] == list(CATALOGUE)
     assert {facts["family"] for facts in listed} == {"fork", "spawn"}
+
+
+WOVEN = ("<Parallel>\n<Outlines>\n<Outline>1: a</Outline>\n<Outline>2: b</Outline>\n</Outlines>\n"
+         "<Thread>\n1: one two three</Thread><Thread>\n2: four</Thread>\n</Parallel>\ndone")
+
+
+def test_a_transcript_is_checked_with_the_place_of_each_fault(shell: Shell) -> None:
+    Path("good.txt").write_text(WOVEN)
+    Path("bad.txt").write_text(WOVEN.replace("four</Thread>\n", "four\n"))
+    status, out, err = shell("protocols", "check", "good.txt", "--protocol", "threadweaver")
+    assert (status, err) == (0, "")
+    assert "well formed" in out
+    assert "3 threads in 1 block, 1 level deep" in out
+    status, out, _ = shell("protocols", "check", "bad.txt", "--protocol", "threadweaver", "--json")
+    report = json.loads(out)
+    assert (status, report["well_formed"]) == (1, False)
+    assert any("not closed" in fault["what"] for fault in report["faults"])
+    assert report["published"]["measure"] == "1 - L/T"
+
+
+def test_every_line_of_a_jsonl_file_is_a_transcript(shell: Shell) -> None:
+    Path("two.jsonl").write_text(json.dumps({"text": WOVEN}) + "\n\n" + json.dumps({"text": "hi"}))
+    status, out, _ = shell("protocols", "check", "two.jsonl", "--protocol", "parason", "--json")
+    assert len(out.splitlines()) == 2
+    assert status in (0, 1)
+
+
+@pytest.mark.parametrize(("content", "protocol", "says"), [
+    (None, "threadweaver", "cannot read"), ("{", "threadweaver", "line 1 is no JSON"),
+    ('{"words": 1}', "threadweaver", "has no `text`"), ("{}", "thredweaver", "no protocol"),
+    ("{}", "pasta", "PASTA is not run"),
+])
+def test_what_cannot_be_checked_is_one_line(
+    shell: Shell, content: str | None, protocol: str, says: str
+) -> None:
+    if content is not None:
+        Path("x.jsonl").write_text(content)
+    status, out, err = shell("protocols", "check", "x.jsonl", "--protocol", protocol)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert says in err
