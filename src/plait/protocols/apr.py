@@ -50,6 +50,7 @@ from dataclasses import dataclass
 from plait.core import Finish, Outcome, Stops
 from plait.interfaces import Amend, ChildSpec, End, Event, Fork, Oddity, Splice, Wait, WireProtocol
 from plait.protocols.facts import Facts
+from plait.puzzles.countdown_text import CONDITION
 
 CALL, END_CALL = "<Calling Sub Searches>", "<End Calling Sub Searches>"
 JOINED, END_JOINED = "<Sub Searches>", "<End Sub Searches>"
@@ -76,7 +77,6 @@ _MOVE = re.compile(r"Moving to Node #([\d,]+)\s*$")
 _STATE = re.compile(r"Current State: *(\d+): *\[([\d, ]*)\], Operations: *\[(.*)\]\s*$")
 _NODE = re.compile(r"Generated Node #([\d,]+): *(\d+): *\[([\d, ]*)\] Operation: *(\S+)\s*$")
 _START = re.compile(r"<Start Sub Search \d+ at level \d+> *Moving to Node #([\d,]+)\s*$")
-_CONDITION = re.compile(r"(?:Sub Call|Token) Budget: \d+ ")
 _OWN_TAGS = re.compile(r"<(?=(?:Calling|Start|End|Sub|No Solution|Goal Reached)\b)")
 
 
@@ -108,7 +108,7 @@ class APR:
 
     def __init__(self, prompt: str = "", level: int = 0) -> None:
         self._level = level
-        condition = _CONDITION.match(prompt)
+        condition = CONDITION.match(prompt)
         self._inherited = condition[0] if condition and condition[0].startswith("Token") else ""
         self._nodes: dict[str, Node] = {}
         self._moved: str | None = None

@@ -90,18 +90,6 @@ class BlockFormat:
     def nested(self) -> bool:
         return self.depth > 1
 
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """Every tag of the format; each should be one token of the model's tokenizer."""
-        numbers = [str(i + 1) for i in range(self.most if NUMBER in self.close else 1)]
-        found = [*(self.wrap or ()), self.list_open]
-        found += [tag for name in self.items for tag in (f"<{name}>", f"</{name}>")]
-        found += [self.trigger]
-        for number in numbers:
-            found += [fill(self.open, number), fill(self.close, number)]
-        found += [*re.findall(r"</?\w+>", self.suffix), self.tail_close]
-        return tuple(dict.fromkeys(tag for tag in found if tag))
-
     def machine(self, prompt: str = "") -> Blocks:
         """The machine of a main line. Its prompt never matters to a block format."""
         del prompt

@@ -97,6 +97,10 @@ def child_prompt(problem: Problem, before: Sequence[str], node: int) -> str:
     return f"Moving to Node #0,{node}\n{current_state(problem, before)}"
 
 
+CONDITION = re.compile(r"(?:Sub Call|Token) Budget: \d+ ")
+"""What an APR prompt may open with: a budget that the model was trained to heed."""
+
+
 def render(problem: Problem, dialect: Dialect) -> str:
     """The prompt that puts the problem to plait-nano in one of its dialects."""
     if dialect == "threadweaver":

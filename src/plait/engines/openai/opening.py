@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 
 from plait.core import Message, Prompt, Request
@@ -17,11 +16,10 @@ from plait.engines.openai.connect import Link
 from plait.engines.openai.probe import Server
 from plait.errors import EngineError, EngineRefused, UsageError
 from plait.interfaces import Opening
-from plait.puzzles.countdown_text import parse, read_answer, render
+from plait.puzzles.countdown_text import CONDITION, parse, read_answer, render
 
 APR_START = "Moving to Node"
 GOAL = "Goal Reached"
-CONDITION = re.compile(r"(?:Sub Call|Token) Budget: \d+ ")
 
 Render = Callable[[Sequence[Message]], Awaitable[Prompt]]
 
