@@ -13,9 +13,18 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
+from plait.puzzles import sheet
+
 BOS, EOS, PAD = "<|begin|>", "<|end|>", "<|pad|>"
 
 LARGEST = 199
+
+NAMES = tuple(sheet.name(place) for place in range(sheet.LINES))
+"""The names in a sheet. With the mark behind it a name is one token too: what follows a token is
+easy to look up, what follows two is not."""
+
+THREADS = range(1, 25)
+"""Numbers of ThreadWeaver's outlines and threads; with their tags they are one token each."""
 
 PHRASES = (
     "Current State: ",
@@ -51,6 +60,10 @@ PHRASES = (
     "</Outline>",
     "<Thread>",
     "</Thread>",
+    "Answer: ",
+    *NAMES[26:],
+    *(name + mark for mark in "=:" for name in NAMES),
+    *(tag + f"{n}:" for tag in ("<Outline>", "<Thread>\n") for n in THREADS),
 )
 
 
@@ -71,6 +84,17 @@ def build() -> Tokenizer:
 
 def load(path: Path) -> Tokenizer:
     return Tokenizer.from_file(str(path))
+
+
+def sums(tokenizer: Tokenizer) -> dict[int, tuple[int, int]]:
+    """For each token that is a name with a mark, or a tag with a number: the tokens of both."""
+    pairs = [(name, mark, "") for mark in "=:" for name in NAMES]
+    pairs += [(tag, str(n), ":") for tag in ("<Outline>", "<Thread>") for n in THREADS]
+    return {tokenizer.token_to_id(f"{a}{_BREAK.get(a, '')}{b}{end}"):
+            (tokenizer.token_to_id(a), tokenizer.token_to_id(b)) for a, b, end in pairs}
+
+
+_BREAK = {"<Thread>": "\n"}
 
 
 def numbers(tokenizer: Tokenizer) -> list[int]:

@@ -41,8 +41,6 @@ class Capabilities:
     window: int | None = None
     slots: int | None = None
     """Streams that it serves at once without queueing, None if unknown."""
-    protocols: tuple[str, ...] = ()
-    """Wire formats that its model is known to write, the preferred one first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +90,11 @@ class Engine(Protocol):
 
         Raises `EngineError`s, before or in the middle of the stream.
         """
+        ...
+
+    def protocols(self, request: Request) -> Sequence[str]:
+        """Wire formats that its model is known to write for ``request``, the preferred one first;
+        none where it is not known to fork."""
         ...
 
     async def open(self, request: Request, protocol: str | None) -> Opening:

@@ -91,7 +91,7 @@ async def solve(
         if name not in (None, "auto", "sequential", "native"):
             make_method(Plan(name or ""))
         load = await runtime.engine.load()
-        plan = choose(runtime.engine.capabilities, load, method=name, protocol=protocol)
+        plan = choose(runtime.engine.protocols(request), load, method=name, protocol=protocol)
         if name == "native" and plan.method != "native":
             plan = Plan("native", protocol)
     trace = Trace() if trace is None else trace
@@ -171,7 +171,7 @@ async def _run(
 
     async def body(root: Thread) -> Outcome:
         nonlocal fallback
-        if warning := _too_short(engine, facts):
+        if warning := _too_short(engine, request, facts):
             root.note(warning, warning=True)
         outcome = await _attempt(root, request, plan, method, opening)
         if plan.method != "sequential" and (outcome.value is None or not outcome.ok):
@@ -214,13 +214,13 @@ async def _open(
     return replace(opening, read=lambda text: read_answer(text, facts))
 
 
-def _too_short(engine: Engine, facts: Facts | None) -> str:
+def _too_short(engine: Engine, request: Request, facts: Facts | None) -> str:
     """A warning if the engine's window is shorter than what the format's models were made for."""
     window = engine.capabilities.window
     longest = facts.trained_context if facts else None
     if facts is None or window is None or longest is None or window >= longest:
         return ""
-    if facts.name in engine.capabilities.protocols:
+    if facts.name in engine.protocols(request):
         return ""
     return (f"models of {facts.title} were trained on up to {longest} tokens, the engine's window"
             f" is {window}: answers may be cut off")

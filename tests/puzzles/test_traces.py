@@ -1,6 +1,7 @@
 """What training teaches is what the runtime speaks: perfect play through the real machines, the
 real scheduler and the real method gives right answers."""
 
+import re
 from itertools import islice
 
 import pytest
@@ -13,10 +14,12 @@ from plait.puzzles import Problem, check, generate, search
 from plait.puzzles.countdown import operations
 from plait.puzzles.countdown_text import child_prompt, read_answer, render
 from plait.puzzles.countdown_trace import (
+    LOOK,
     apr_calls,
     apr_final,
     apr_joined,
     outlines,
+    quick_look,
     search3,
     sequential4,
     thread_header,
@@ -89,11 +92,26 @@ def test_a_search_of_four_numbers_ends_in_the_answer(problem: Problem) -> None:
     assert trace.path == search(problem).path
 
 
-@pytest.mark.parametrize("problem", FOURS, ids=str)
-def test_apr_calls_become_the_children_that_training_shows(problem: Problem) -> None:
+def test_a_quick_look_is_the_beginning_of_the_search_in_one_thread() -> None:
+    found = [problem for problem in FOURS if quick_look(problem).path is not None]
+    assert 0 < len(found) < len(FOURS)
+    for problem in FOURS:
+        look, whole = quick_look(problem), sequential4(problem)
+        uncounted = re.sub(r"\n\d>", "\n>", look.text)
+        assert whole.text.startswith(uncounted)
+        assert (uncounted == whole.text) == (problem in found)
+
+
+LATE = [problem for problem in FOURS if quick_look(problem).path is None]
+
+
+@pytest.mark.parametrize("look", [LOOK, 0])
+@pytest.mark.parametrize("problem", LATE, ids=str)
+def test_apr_calls_become_the_children_that_training_shows(problem: Problem, look: int) -> None:
+    said = quick_look(problem).text if look else "\n"
     machine = APR(render(problem, "apr"))
-    *forks, wait = events_of(machine, cuts(apr_calls(problem), range(0, 9000, 11)))
-    moves = operations(problem.numbers)
+    *forks, wait = events_of(machine, cuts(said + apr_calls(problem, look), range(0, 9000, 11)))
+    moves = operations(problem.numbers)[look:]
     assert isinstance(wait, Wait)
     assert [f.item for f in forks if isinstance(f, Fork)] == [f"0,{k}" for k in range(len(moves))]
     outcomes = []
@@ -107,21 +125,21 @@ def test_apr_calls_become_the_children_that_training_shows(problem: Problem) -> 
         outcomes.append(Outcome(end.status, value=end.value))
     found = [f for f in forks if isinstance(f, Fork)]
     splice = machine.join(found, outcomes)
-    joined = apr_joined(problem)
-    assert (splice.text, splice.since) == (joined.text, 1)
+    joined = apr_joined(problem, look=look)
+    assert (splice.text, splice.since) == (joined.text, len(said))
     (end,) = events_of(machine, cuts(apr_final(problem, joined.path), [3, 8]))
     assert isinstance(end, End)
     assert (end.status, is_right(problem, (end.value or "no").split("\n")[0])) == ("done", True)
 
 
-@pytest.mark.parametrize("problem", FOURS[:6], ids=str)
+@pytest.mark.parametrize("problem", LATE[:6], ids=str)
 def test_a_join_without_some_children_is_what_training_shows(problem: Problem) -> None:
     machine = APR(render(problem, "apr"))
-    *forks, _ = events_of(machine, [apr_calls(problem)])
+    *forks, _ = events_of(machine, [quick_look(problem).text + apr_calls(problem)])
     found = [f for f in forks if isinstance(f, Fork)]
     present = set(range(0, len(found), 3))
     outcomes = []
-    for k, move in enumerate(operations(problem.numbers)):
+    for k, move in enumerate(operations(problem.numbers)[LOOK:]):
         _, child = machine.child(found[k])
         text = search3(Problem(problem.target, move.state), (move.text,)).text
         (end,) = events_of(child, [text])
@@ -164,12 +182,18 @@ def test_the_player_refuses_what_training_never_showed() -> None:
 
 @pytest.mark.parametrize("early_stop", [False, True])
 @pytest.mark.parametrize("problem", FOURS, ids=str)
-def test_apr_answers_four_numbers_with_forked_threads(problem: Problem, early_stop: bool) -> None:
+def test_apr_answers_four_numbers_with_threads_where_a_look_is_not_enough(
+    problem: Problem, early_stop: bool
+) -> None:
     ids = sum(problem.numbers) % 2 == 0
     result = run(problem, Plan("native", "apr", early_stop=early_stop), ids=ids)
     assert is_right(problem, result.answer)
-    assert (result.fallback, result.forks, result.warnings) == (None, 1, ())
-    everyone = len(operations(problem.numbers)) + 1
+    assert (result.fallback, result.warnings) == (None, ())
+    if problem not in LATE:
+        assert (result.forks, result.threads) == (0, 1)
+        return
+    everyone = len(operations(problem.numbers)) - LOOK + 1
+    assert result.forks == 1
     assert result.threads <= everyone if early_stop else result.threads == everyone
     assert result.critical_path_tokens < result.total_tokens
 

@@ -9,15 +9,15 @@ from typing import Literal
 from plait.puzzles.countdown import NUMBERS, SIZES, TARGETS, Problem
 
 Dialect = Literal["sequential", "apr", "threadweaver"]
+DIALECTS: tuple[Dialect, ...] = ("sequential", "apr", "threadweaver")
 
 CAN_DO = (
-    "plait-nano is a small model that knows one thing, the game of countdown: reach a target "
+    "The game of countdown: reach a target "
     f"from {TARGETS[0]} to {TARGETS[-1]} with {SIZES[0]} or {SIZES[-1]} numbers from "
     f"{NUMBERS[0]} to {NUMBERS[-1]}, each used exactly once, with + - * /. "
-    'Ask it, say: "Make 92 from 46, 39, 29 and 20". '
-    "For anything else choose another engine."
+    'Ask, say: "Make 92 from 46, 39, 29 and 20".'
 )
-"""What the embedded model can do, for people who ask it something else."""
+"""The countdown that plait-nano plays, for people who ask for another."""
 
 LONGEST = 2000
 """Longer texts pose no problem: they are not read."""
@@ -99,6 +99,14 @@ def child_prompt(problem: Problem, before: Sequence[str], node: int) -> str:
 
 CONDITION = re.compile(r"(?:Sub Call|Token) Budget: \d+ ")
 """What an APR prompt may open with: a budget that the model was trained to heed."""
+
+
+def dialect_named(name: str) -> Dialect:
+    """The dialect of this name. Raises ValueError for a name that is none."""
+    for dialect in DIALECTS:
+        if dialect == name:
+            return dialect
+    raise ValueError(f"countdown is not written in {name}")
 
 
 def render(problem: Problem, dialect: Dialect) -> str:

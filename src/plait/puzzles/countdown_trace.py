@@ -16,9 +16,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from plait.puzzles.countdown import Problem, State, operations, results
+from plait.puzzles.countdown import Operation, Problem, State, operations, results
 
 NO_SOLUTION = "No solution found."
+CALLING = "<Calling Sub Searches>\n"
+"""How a parent begins to fork."""
+LOOK = 2
+"""Operations that an APR parent tries itself. Three in five natural problems are solved by then; a
+search that is still going on pays for threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +80,44 @@ def search3(problem: Problem, before: Sequence[str] = ()) -> Trace:
     return _ended(found.text, problem.target, path)
 
 
+def _below(problem: Problem, op: Operation, mark: str = "") -> Trace:
+    """The search below one operation on four numbers, under a heading that repeats all it needs:
+    the numbers, so that the next heading follows from this one, and the state as a prompt has it.
+    ``mark`` stands in front of it.
+    """
+    found = _lines(op.state, problem.target)
+    path = None if found.path is None else (op.text, *found.path)
+    state = Problem(problem.target, op.state)
+    return Trace(f"{mark}>{_spaced(problem.numbers)} {op.text} {state}\n{found.text}", path)
+
+
 def sequential4(problem: Problem) -> Trace:
     """The search of four numbers in one thread."""
     text = ""
     for op in operations(problem.numbers):
-        found = _lines(op.state, problem.target)
-        text += f">{op.text} {_spaced(op.state)}\n{found.text}"
+        found = _below(problem, op)
+        text += found.text
         if found.path is not None:
-            return _ended(text, problem.target, (op.text, *found.path))
+            return _ended(text, problem.target, found.path)
     return _ended(text, problem.target, None)
 
 
-def apr_calls(problem: Problem) -> str:
-    """The parent's calls, one child per operation."""
-    text = "\n<Calling Sub Searches>\n"
-    for k, op in enumerate(operations(problem.numbers)):
+def quick_look(problem: Problem) -> Trace:
+    """What an APR parent tries before it forks: the searches below its first `LOOK` operations.
+    Their headings are counted, so that whether to fork can be told from the last one."""
+    text = ""
+    for k, op in enumerate(operations(problem.numbers)[:LOOK], start=1):
+        found = _below(problem, op, str(k))
+        text += found.text
+        if found.path is not None:
+            return _ended(text, problem.target, found.path)
+    return Trace(f"\n{text}", None)
+
+
+def apr_calls(problem: Problem, look: int = LOOK) -> str:
+    """The parent's calls, one child for each operation but the ``look`` first, which it tried."""
+    text = CALLING
+    for k, op in enumerate(operations(problem.numbers)[look:]):
         state = f"{problem.target}:[{', '.join(map(str, op.state))}]"
         text += (
             f"{op.text}\nGenerated Node #0,{k}: {state} Operation: {op.text}\n"
@@ -98,10 +126,12 @@ def apr_calls(problem: Problem) -> str:
     return text + "<End Calling Sub Searches>"
 
 
-def apr_joined(problem: Problem, present: Collection[int] | None = None) -> Trace:
+def apr_joined(
+    problem: Problem, present: Collection[int] | None = None, look: int = LOOK
+) -> Trace:
     """What the runtime puts in place of the calls; `present` are the children that finished."""
     text, first = "<Sub Searches>\n", None
-    for k, op in enumerate(operations(problem.numbers)):
+    for k, op in enumerate(operations(problem.numbers)[look:]):
         if present is not None and k not in present:
             continue
         path = search3(Problem(problem.target, op.state), (op.text,)).path
@@ -131,12 +161,15 @@ def outlines(problem: Problem) -> str:
 
 
 def threads(problem: Problem) -> tuple[Trace, ...]:
-    """What each thread writes after its header, its closing tag included."""
+    """What each thread writes after its header, its closing tag included: a search line, and the
+    path where there is a hit."""
     written = []
     for op in operations(problem.numbers):
         tried = pair_results(op.state, problem.target)
         path = None if tried.path is None else (op.text, *tried.path)
-        written.append(Trace(f" {_spaced(op.state)}:{tried.text}</Thread>", path))
+        found = "" if path is None else f" {','.join(path)}"
+        text = f" {op.text} {_spaced(op.state)}:{tried.text}{found}</Thread>"
+        written.append(Trace(text, path))
     return tuple(written)
 
 

@@ -194,7 +194,9 @@ async def test_questions_are_put_in_the_dialect_of_the_protocol(engine: NanoEngi
 @pytest.mark.anyio
 @pytest.mark.parametrize(("question", "protocol", "words"), [
     ("Write me a poem", None, "--engine http://"),
-    ("Make 92 from 46, 39, 29 and 20", "threadweaver", "3 numbers"),
+    ("Make 92 from 46, 39, 29 and 20", "threadweaver", "Use `apr`"),
+    ("a = 2 + 3, b = a * 4, b?", "apr", "Use `threadweaver`"),
+    ("a = 2 - 3, a?", None, "whole number"),
     ("Make 92 from 46, 39, 29 and 20", "multiverse", "multiverse"),
 ])
 async def test_what_the_model_cannot_do_is_said(
@@ -204,6 +206,17 @@ async def test_what_the_model_cannot_do_is_said(
         await engine.open(Request(prompt=question), protocol)
     assert words in caught.value.line
     assert "\n" not in caught.value.line
+
+
+@pytest.mark.anyio
+async def test_the_formats_follow_from_the_puzzle(engine: NanoEngine) -> None:
+    def formats(question: str) -> tuple[str, ...]:
+        return engine.protocols(Request(prompt=question))
+
+    assert formats("Make 92 from 46, 39, 29 and 20") == ("apr",)
+    assert formats("Make 24 from 3, 8 and 1") == ("apr", "threadweaver")
+    assert formats("a = 2 + 3, b = a * 4, b?") == ("threadweaver",)
+    assert formats("Write me a poem") == ()
 
 
 def test_a_forgotten_engine_does_not_keep_the_interpreter(tiny: Tiny) -> None:
