@@ -27,14 +27,9 @@ from plait.puzzles.countdown_trace import (
     apr_calls,
     apr_final,
     apr_joined,
-    outlines,
     quick_look,
     search3,
     sequential4,
-    thread_header,
-    threads,
-    threads_joined,
-    woven_final,
 )
 from plait.puzzles.sheet import Sheet
 from plait.puzzles.sheet_text import render as render_sheet
@@ -44,8 +39,8 @@ Piece = tuple[str, bool, int]
 """Text, whether the model writes it, and its branch."""
 
 SHARES = {
-    "s3": 0.22, "apr_call": 0.12, "apr_join": 0.08, "sequential": 0.30, "woven": 0.04,
-    "sheet": 0.10, "sheet_woven": 0.14,
+    "s3": 0.07, "apr_call": 0.15, "apr_join": 0.05, "sequential": 0.17, "sheet": 0.27,
+    "sheet_woven": 0.29,
 }
 """Share of the tokens that each kind of document gets."""
 
@@ -148,16 +143,6 @@ def _sequential(random: Random) -> list[Piece]:
     return [(render(problem, "sequential"), False, 0), (sequential4(problem).text, True, 0)]
 
 
-def _woven(random: Random) -> list[Piece]:
-    problem = _fresh(random, 3, {"natural": 0.75, "unsolvable": 0.25})
-    written = threads(problem)
-    joined = threads_joined(written)
-    last = len(written) + 1
-    return [(render(problem, "threadweaver"), False, 0), (outlines(problem), True, 0),
-            *_branches([trace.text for trace in written]),
-            (joined.text, False, last), (woven_final(joined.path), True, last)]
-
-
 _WIDTHS = {1: 9, 2: 8, 3: 6, 4: 4, 5: 2, 6: 2, 7: 1, 8: 2, 10: 1, 12: 1, 14: 1, 15: 1, 16: 2}
 """How often each width is drawn: a wide sheet has as many tokens as ten narrow ones."""
 
@@ -168,7 +153,8 @@ def _fresh_sheet(random: Random) -> Sheet:
         shortest = random.choice((1, 1, 2, 3, 4, 5))
         made = sheet.draw(random, width, range(shortest, shortest + random.choice((1, 2, 4))))
         if len(made.lines) <= sheet.LINES and not sheet.is_held_out(made):
-            return made
+            first = random.randint(0, sheet.LINES - len(made.lines))  # late names need practice too
+            return made.renamed(random.choice((0, first)))
 
 
 def _sheet(random: Random) -> list[Piece]:
@@ -182,15 +168,14 @@ def _sheet_woven(random: Random) -> list[Piece]:
     if made.width == 1:
         return [prompt, (sheet_trace.alone(made), True, 0)]
     written = sheet_trace.threads(made)
-    joined = threads_joined([Trace(text, None) for text in written])
     return [prompt, (sheet_trace.outlines(made), True, 0),
-            *_branches(written), (joined.text, False, len(written) + 1),
+            *_branches(written), (sheet_trace.joined(written), False, len(written) + 1),
             (sheet_trace.final(made), True, len(written) + 1)]
 
 
 def _branches(written: Sequence[str]) -> Iterator[Piece]:
     for n, text in enumerate(written, start=1):
-        yield thread_header(n), False, n
+        yield sheet_trace.thread_header(n), False, n
         yield text, True, n
 
 
@@ -199,7 +184,6 @@ WRITERS: dict[str, Callable[[Random], list[Piece]]] = {
     "apr_call": _apr_call,
     "apr_join": _apr_join,
     "sequential": _sequential,
-    "woven": _woven,
     "sheet": _sheet,
     "sheet_woven": _sheet_woven,
 }

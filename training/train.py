@@ -57,11 +57,14 @@ def losses(model: Nano, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @torch.no_grad()
-def begin_from(model: Nano, earlier: Nano) -> None:
-    """Take over an earlier model's weights; tokens that are new since then keep their start."""
+def begin_from(model: Nano, earlier: Nano, made: dict[int, tuple[int, int]]) -> None:
+    """Take over an earlier model's weights. Tokens that are new since then are at the end of the
+    vocabulary; those ``made`` of two start as the sums of what the earlier model made of both."""
     new = model.state_dict()
     for name, weight in earlier.state_dict().items():
         new[name][: len(weight)] = weight
+    known = earlier.config.vocab
+    model.place_sums({token: pair for token, pair in made.items() if token >= known})
 
 
 def pairs(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -89,9 +92,9 @@ class Trainer:
         torch.manual_seed(7)
         self.model = Nano(Config(vocab=self.tokenizer.get_vocab_size()))
         self.model.place_numbers(numbers(self.tokenizer))
-        if options.start is not None:
-            begin_from(self.model, read(options.start))
         self.model.place_sums(sums(self.tokenizer))
+        if options.start is not None:
+            begin_from(self.model, read(options.start), sums(self.tokenizer))
         matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "proj" in n]
         others = [p for n, p in self.model.named_parameters() if "proj" not in n]
         self.muon = Muon(

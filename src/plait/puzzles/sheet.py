@@ -12,8 +12,9 @@ and *combining* lines of two values. The chains depend on nothing outside themse
 is the sheet's **width**, the most threads that it can keep busy. All results are whole numbers
 from 1 to `LARGEST`; a division leaves no rest.
 
-Lines are kept in one order that plait-nano was trained on: all chain lines in the order given,
-then the combining lines; and values are named by their place (`name`), whatever people call them.
+Lines are kept in one order that plait-nano was trained on: chain after chain, in the order of their
+first lines, then the combining lines; values are named by their place (`name`), whatever people
+call them, and a value that may stand on either side stands on the left.
 """
 
 from __future__ import annotations
@@ -75,9 +76,8 @@ class Sheet:
         for line in self.lines[:-1]:
             if used.count(line.name) != 1:
                 raise NotASheet(f"{line.name} is used {used.count(line.name)} times, not once")
-        kinds = [len(line.needs) == 2 for line in self.lines]
-        if kinds != sorted(kinds):
-            raise NotASheet("a line that combines two values stands before a line of a chain")
+        if self.lines != (*(line for chain in self.chains for line in chain), *self.combining):
+            raise NotASheet("its lines do not stand chain after chain, those that combine last")
 
     @cached_property
     def values(self) -> dict[str, int]:
@@ -130,10 +130,13 @@ class Sheet:
         return f"{', '.join(lines)}, {self.lines[-1].name}?"
 
     def __str__(self) -> str:
-        """All lines and the question; an empty line stands before those that combine values."""
-        parts = [[line for line in self.lines if len(line.needs) < 2], self.combining]
-        text = "\n\n".join("\n".join(map(str, part)) for part in parts if part)
-        return f"{text}\n{self.lines[-1].name}?"
+        """All lines and the question."""
+        return "\n".join(map(str, self.lines)) + f"\n{self.lines[-1].name}?"
+
+    def renamed(self, first: int) -> Sheet:
+        """The same sheet with names that begin at the place ``first``."""
+        names = {line.name: name(first + k) for k, line in enumerate(self.lines)}
+        return Sheet(tuple(_renamed(line, names) for line in self.lines))
 
 
 def apply(left: int, symbol: str, right: int) -> int | None:
@@ -152,7 +155,7 @@ def name(place: int) -> str:
 
 
 def canonical(lines: list[Line]) -> Sheet:
-    """A sheet of these lines: chain lines first, names by place.
+    """A sheet of these lines: in the order that plait-nano was trained on, names by place.
 
     Raises `NotASheet` where the lines, in the order given, are none.
     """
@@ -168,17 +171,22 @@ def canonical(lines: list[Line]) -> Sheet:
     for line in lines:
         if len(line.needs) == 1 and line.needs[0] in combined:
             raise NotASheet(f"{line.name} goes on from {line.needs[0]}, which combines two values")
-    ordered = sorted(lines, key=lambda line: len(line.needs) == 2)
-    names = {line.name: name(k) for k, line in enumerate(ordered)}
-
-    def renamed(x: Operand) -> Operand:
-        return names[x] if isinstance(x, str) else x
-
-    if len(names) < len(lines):
+    if len({line.name for line in lines}) < len(lines):
         raise NotASheet("a name is defined twice")
-    return Sheet(tuple(
-        Line(names[line.name], renamed(line.left), line.symbol, renamed(line.right))
-        for line in ordered))
+    chain: dict[str, int] = {}
+    for k, line in enumerate(lines):
+        chain[line.name] = (chain[line.needs[0]] if len(line.needs) == 1
+                            else k + len(lines) * len(line.needs))
+    ordered = sorted(lines, key=lambda line: chain[line.name])
+    names = {line.name: name(k) for k, line in enumerate(ordered)}
+    return Sheet(tuple(_renamed(line, names) for line in ordered))
+
+
+def _renamed(line: Line, names: dict[str, str]) -> Line:
+    left, right = (names[x] if isinstance(x, str) else x for x in (line.left, line.right))
+    if line.symbol in "+*" and isinstance(right, str) and not isinstance(left, str):
+        left, right = right, left
+    return Line(names[line.name], left, line.symbol, right)
 
 
 def is_held_out(sheet: Sheet) -> bool:
@@ -187,22 +195,22 @@ def is_held_out(sheet: Sheet) -> bool:
 
 
 def draw(random: Random, width: int, depths: range = DEPTHS) -> Sheet:
-    """A random sheet of ``width`` chains, each of a length in ``depths``, interleaved at random.
+    """A random sheet of ``width`` chains, each of a length in ``depths``.
 
     Raises ValueError for a width that no sheet has.
     """
     if width not in WIDTHS:
         raise ValueError(f"a sheet has from {WIDTHS[0]} to {WIDTHS[-1]} chains, not {width}")
-    lengths = [random.choice(depths) for _ in range(width)]
-    order = [k for k, length in enumerate(lengths) for _ in range(length)]
-    random.shuffle(order)
-    tips: dict[int, tuple[str, int]] = {}
     lines: list[Line] = []
-    for k in order:
-        line, value = _chain_line(random, name(len(lines)), tips.get(k))
-        lines.append(line)
-        tips[k] = line.name, value
-    open_values = list(tips.values())
+    open_values: list[tuple[str, int]] = []
+    for _ in range(width):
+        tip = None
+        for _ in range(random.choice(depths)):
+            line, value = _chain_line(random, name(len(lines)), tip)
+            lines.append(line)
+            tip = line.name, value
+        assert tip is not None
+        open_values.append(tip)
     while len(open_values) > 1:
         random.shuffle(open_values)
         (a, x), (b, y) = open_values.pop(), open_values.pop()
@@ -225,7 +233,7 @@ def _chain_line(
         if symbol in "*/" and random.random() < 0.8:
             number = random.randint(2, 12)
         other = random.choice(LITERALS) if tip is None else tip[1]
-        first = random.random() < (0.75 if tip else 0.5)
+        first = random.random() < (0.5 if tip is None or symbol in "-/" else 1)
         left, right = (other, number) if first else (number, other)
         value = apply(left, symbol, right)
         if value is None or (symbol in "*/" and right == 1):

@@ -1,27 +1,27 @@
 """What a perfect player of sheets writes, in each dialect of plait-nano.
 
-A line is written out in three parts, `b=a*3 42*3 b:126`, so that every token is one small decision:
-copy the line, look its values up, work it out. The name stands before the result once more, for
-that is where later lines look it up. In one thread all lines follow in
-their order. In ThreadWeaver's format a sheet of one chain is answered the same way; a wider one
-opens a thread for each chain, which is named by its first value and ends where a line needs
-another chain's value.
+A line is copied, and each value is put behind its name as it is copied: `b=a:42*3=b:126`. So every
+token is one small decision: copy on, look a value up behind its name, work the line out. In one
+thread all lines follow in their order. In ThreadWeaver's format a sheet of one chain is answered
+the same way; a wider one opens a thread for each chain. An outline walks along the lines of its
+chain, for where a chain ends is seen from line to line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plait.puzzles.sheet import Line, Sheet
+from plait.puzzles.sheet import Line, Operand, Sheet
 
 
 def worked(line: Line, values: dict[str, int]) -> str:
-    """`a=17+25 a:42`, or `b=a*3 42*3 b:126` where the line uses values."""
-    result = f"{line.name}:{values[line.name]}"
-    if not line.needs:
-        return f"{line} {result}"
-    left, right = (values[x] if isinstance(x, str) else x for x in (line.left, line.right))
-    return f"{line} {left}{line.symbol}{right} {result}"
+    """`a=17+25=a:42`, or `b=a:42*3=b:126` where the line uses values."""
+
+    def seen(x: Operand) -> str:
+        return f"{x}:{values[x]}" if isinstance(x, str) else str(x)
+
+    return (f"{line.name}={seen(line.left)}{line.symbol}{seen(line.right)}"
+            f"={line.name}:{values[line.name]}")
 
 
 def _worked(lines: Sequence[Line], sheet: Sheet) -> str:
@@ -43,15 +43,27 @@ def alone(sheet: Sheet) -> str:
 
 
 def outlines(sheet: Sheet) -> str:
-    """The list of threads: each is named by the first value of its chain."""
+    """The list of threads, each with the names of its chain."""
     lines = "".join(
-        f"<Outline>{n}: {chain[0].name}</Outline>\n" for n, chain in enumerate(sheet.chains, 1))
+        f"<Outline>{n}: {','.join(line.name for line in chain)}</Outline>\n"
+        for n, chain in enumerate(sheet.chains, 1))
     return f"<Parallel>\n<Outlines>\n{lines}</Outlines>"
+
+
+def thread_header(number: int) -> str:
+    """What the runtime puts in front of a thread's words."""
+    return f"\n<Thread>\n{number}:"
 
 
 def threads(sheet: Sheet) -> tuple[str, ...]:
     """What each thread writes after its header, its closing tag included."""
     return tuple(f" {_worked(chain, sheet)}</Thread>" for chain in sheet.chains)
+
+
+def joined(written: Sequence[str]) -> str:
+    """What the runtime puts behind the outlines once all threads have ended."""
+    parts = "".join(f"<Thread>\n{n}:{text}" for n, text in enumerate(written, start=1))
+    return f"\n{parts}\n"
 
 
 def final(sheet: Sheet) -> str:
