@@ -38,7 +38,7 @@ from plait.solve import Runtime, solve
 
 HEADS = ("problems", "dialect", "window", "n", "solved", "95 %", "false", "forked", "width",
          "fell back", "threads", "tokens", "path", "seconds")
-WINDOW, NARROW = 4096, 768
+WINDOW, NARROW = 4096, 1024
 """The model's window, and one that no exhaustive search of a hard problem fits in."""
 FORCING = {"apr": f"\n{CALLING}", "threadweaver": "<Parallel>\n<Outlines>\n"}
 """What a root is made to begin with so that it forks."""
@@ -90,7 +90,7 @@ class Row:
 
 ROWS = (
     *(Row("countdown-3", tier, dialect) for tier in ("natural", "unsolvable")
-      for dialect in ("sequential", "apr", "threadweaver")),
+      for dialect in ("sequential", "apr")),
     *(Row("countdown-4", tier, dialect, window) for tier in ("natural", "hard", "unsolvable")
       for window in (WINDOW, NARROW) for dialect in ("sequential", "apr")),
     *(Row("countdown-4", tier, "apr forced") for tier in ("natural", "hard")),

@@ -28,14 +28,9 @@ from plait.puzzles.countdown_trace import (
     apr_calls,
     apr_final,
     apr_joined,
-    outlines,
     quick_look,
     search3,
     sequential4,
-    thread_header,
-    threads,
-    threads_joined,
-    woven_final,
 )
 from plait.puzzles.sheet import generate as generate_sheets
 from plait.puzzles.sheet_text import render as render_sheet
@@ -55,20 +50,17 @@ def texts() -> list[str]:
     child = Problem(four.target, move.state)
     look, joined = quick_look(four).text, apr_joined(four)
     (chains,) = islice(generate_sheets(41, 4, held_out=True), 1)
-    trunk = render(three, "threadweaver") + outlines(three)
-    written = threads(three)
-    woven = threads_joined(written)
+    trunk = render_sheet(chains, "threadweaver") + sheet_trace.outlines(chains)
+    written = sheet_trace.threads(chains)
     return [
         render(three, "sequential") + search3(three).text,
         child_prompt(child, (move.text,), 2) + search3(child, (move.text,)).text,
         render(four, "apr") + look + apr_calls(four),
         render(four, "apr") + look + joined.text + apr_final(four, joined.path),
         render(four, "sequential") + sequential4(four).text,
-        trunk + thread_header(2) + written[1].text,
-        trunk + woven.text + woven_final(woven.path),
         render_sheet(chains, "sequential") + sheet_trace.sequential(chains),
-        render_sheet(chains, "threadweaver") + sheet_trace.outlines(chains)
-        + thread_header(2) + sheet_trace.threads(chains)[1],
+        trunk + sheet_trace.thread_header(2) + written[1],
+        trunk + sheet_trace.joined(written) + sheet_trace.final(chains),
     ]
 
 

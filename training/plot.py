@@ -20,7 +20,6 @@ NAMES = {
     "sequential": "search of 4 numbers, one thread",
     "apr_call": "APR: calls",
     "apr_join": "APR: answer after the join",
-    "woven": "ThreadWeaver, 3 numbers",
     "sheet": "sheet, one thread",
     "sheet_woven": "sheet, ThreadWeaver",
 }

@@ -10,26 +10,22 @@ import re
 
 from plait.core import Prompt, Request, Sampling
 from plait.interfaces import Opening
-from plait.puzzles import parse, parse_sheet, pose, render, sheet_trace
+from plait.puzzles import parse_sheet, pose, render, sheet_trace
 from plait.puzzles.countdown import Problem
 from plait.puzzles.countdown_trace import (
     CALLING,
     LOOK,
     apr_calls,
     apr_final,
-    outlines,
     quick_look,
     search3,
     sequential4,
-    threads,
-    woven_final,
 )
 from plait.testing import Play, ScriptedEngine
 
 _STATE = re.compile(r"Current State: (\d+):\[([\d, ]+)\], Operations: \[(.*?)\]")
 _GOAL = re.compile(r"<Goal Reached in Sub Search \d+ at level 1 at Node #0,\d+>\n(.*)\n")
 _HEADER = re.compile(r"\n<Thread>\n(\d+):$")
-_HIT = re.compile(r"<Thread>\n\d+: .*! (.*)</Thread>")
 _ASKED = re.compile(r"\n[a-z]\d?\?")
 
 
@@ -38,8 +34,6 @@ def continuation(text: str) -> str:
 
     Raises ValueError for what was never taught.
     """
-    if text.startswith("Make "):
-        return _woven(text)
     if asked := _ASKED.search(text):
         return _sheet(text[: asked.end()], text[asked.end() :])
     state = _STATE.search(text)
@@ -90,20 +84,6 @@ def _sheet(opening: str, rest: str) -> str:
     return sheet_trace.final(sheet)
 
 
-def _woven(text: str) -> str:
-    problem = parse(text)
-    assert problem is not None
-    opening = render(problem, "threadweaver")
-    if text == opening:
-        return outlines(problem)
-    if not text.startswith(opening + outlines(problem)):
-        raise ValueError(f"a context that training never showed: {text!r}")
-    if header := _HEADER.search(text):
-        return threads(problem)[int(header[1]) - 1].text
-    hit = _HIT.search(text)
-    return woven_final(tuple(hit[1].split(",")) if hit else None)
-
-
 class Player(ScriptedEngine):
     """The perfect player as an engine that is asked in people's words."""
 
@@ -120,4 +100,4 @@ class Player(ScriptedEngine):
     async def open(self, request: Request, protocol: str | None) -> Opening:
         task, dialect = pose(request.question), protocol or "sequential"
         return Opening(
-            Prompt(task.render(dialect)), lambda text: task.read(text, dialect), self.early_stop)
+            Prompt(task.render(dialect)), task.read, self.early_stop)

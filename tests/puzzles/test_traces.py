@@ -9,7 +9,7 @@ import pytest
 from plait.core import Outcome, Plan, Result
 from plait.core.events import Wrote
 from plait.interfaces import End, Fork, Wait
-from plait.protocols import APR, ThreadWeaver
+from plait.protocols import APR
 from plait.puzzles import Problem, check, generate, search
 from plait.puzzles.countdown import operations
 from plait.puzzles.countdown_text import child_prompt, read_answer, render
@@ -18,14 +18,9 @@ from plait.puzzles.countdown_trace import (
     apr_calls,
     apr_final,
     apr_joined,
-    outlines,
     quick_look,
     search3,
     sequential4,
-    thread_header,
-    threads,
-    threads_joined,
-    woven_final,
 )
 from plait.solve import solve
 from plait.testing import run_virtual
@@ -78,8 +73,7 @@ def test_a_three_number_search_is_written_as_the_card_shows() -> None:
 @pytest.mark.parametrize("problem", THREES, ids=str)
 def test_a_search_of_three_numbers_ends_in_the_answer(problem: Problem) -> None:
     text = search3(problem).text
-    for dialect in ("sequential", "apr"):
-        assert is_right(problem, read_answer(text, dialect))
+    assert is_right(problem, read_answer(text))
     (end,) = events_of(APR(render(problem, "apr")), cuts(text, [7, 50, 51, 300]))
     assert isinstance(end, End)
     assert end.status == "done"
@@ -88,7 +82,7 @@ def test_a_search_of_three_numbers_ends_in_the_answer(problem: Problem) -> None:
 @pytest.mark.parametrize("problem", FOURS, ids=str)
 def test_a_search_of_four_numbers_ends_in_the_answer(problem: Problem) -> None:
     trace = sequential4(problem)
-    assert is_right(problem, read_answer(trace.text, "sequential"))
+    assert is_right(problem, read_answer(trace.text))
     assert trace.path == search(problem).path
 
 
@@ -148,28 +142,6 @@ def test_a_join_without_some_children_is_what_training_shows(problem: Problem) -
     assert machine.join(found, outcomes).text == apr_joined(problem, present).text
 
 
-@pytest.mark.parametrize("problem", THREES, ids=str)
-def test_threadweaver_texts_fit_the_machine(problem: Problem) -> None:
-    machine = ThreadWeaver(render(problem, "threadweaver"))
-    *forks, wait = events_of(machine, cuts(outlines(problem), range(0, 2000, 13)))
-    assert isinstance(wait, Wait)
-    written = threads(problem)
-    outcomes = []
-    for n, (fork, trace) in enumerate(zip(forks, written, strict=True), start=1):
-        assert isinstance(fork, Fork)
-        spec, child = machine.child(fork)
-        assert spec.text == thread_header(n)
-        (end,) = events_of(child, cuts(trace.text, [2, 9]))
-        assert isinstance(end, End)
-        outcomes.append(Outcome(end.status, trace.text, end.value))
-    joined = threads_joined(written)
-    splice = machine.join([f for f in forks if isinstance(f, Fork)], outcomes)
-    assert splice.text == joined.text
-    (end,) = events_of(machine, [woven_final(joined.path)])
-    assert isinstance(end, End)
-    assert is_right(problem, read_answer(end.value or "", "threadweaver"))
-
-
 def test_the_player_refuses_what_training_never_showed() -> None:
     with pytest.raises(ValueError, match="never showed"):
         continuation(render(DEMO, "apr") + "\n<Sub Searches>\n")
@@ -211,15 +183,6 @@ def test_apr_answers_three_numbers_without_forking(problem: Problem) -> None:
     assert (result.fallback, result.threads) == (None, 1)
 
 
-@pytest.mark.parametrize("problem", THREES, ids=str)
-def test_threadweaver_answers_three_numbers(problem: Problem) -> None:
-    ids = sum(problem.numbers) % 2 == 0
-    result = run(problem, Plan("native", "threadweaver"), ids=ids)
-    assert is_right(problem, result.answer)
-    assert (result.fallback, result.forks, result.warnings) == (None, 1, ())
-    assert result.threads == len(operations(problem.numbers)) + 1
-
-
 @pytest.mark.parametrize("problem", THREES[::4] + FOURS[::3], ids=str)
 def test_one_thread_answers_by_itself(problem: Problem) -> None:
     result = run(problem, Plan("sequential"), pieces=64)
@@ -234,6 +197,6 @@ def test_the_answer_does_not_depend_on_how_the_text_is_cut_into_chunks(pieces: i
 
 def test_the_player_writes_every_token_of_a_run() -> None:
     trace = Trace()
-    result = run(THREES[0], Plan("native", "threadweaver"), trace=trace)
+    result = run(DEMO, Plan("native", "apr"), trace=trace)
     written = sum(e.tokens for e in trace.events if isinstance(e, Wrote))
     assert written == result.total_tokens

@@ -8,8 +8,8 @@ from typing import Literal
 
 from plait.puzzles.countdown import NUMBERS, SIZES, TARGETS, Problem
 
-Dialect = Literal["sequential", "apr", "threadweaver"]
-DIALECTS: tuple[Dialect, ...] = ("sequential", "apr", "threadweaver")
+Dialect = Literal["sequential", "apr"]
+DIALECTS: tuple[Dialect, ...] = ("sequential", "apr")
 
 CAN_DO = (
     "The game of countdown: reach a target "
@@ -111,9 +111,6 @@ def dialect_named(name: str) -> Dialect:
 
 def render(problem: Problem, dialect: Dialect) -> str:
     """The prompt that puts the problem to plait-nano in one of its dialects."""
-    if dialect == "threadweaver":
-        numbers = ", ".join(map(str, problem.numbers))
-        return f"Make {problem.target} from [{numbers}].\n<think>\n"
     state = current_state(problem)
     return state if dialect == "sequential" else f"Moving to Node #0\n{state}"
 
@@ -123,23 +120,14 @@ _GOAL_LINE = re.compile(r"(\d+),\1 equal: Goal Reached")
 _PATH = re.compile(r"\d+[+\-*/]\d+=\d+(?:,\d+[+\-*/]\d+=\d+)*")
 
 
-def read_answer(text: str, dialect: Dialect) -> str | None:
+def read_answer(text: str) -> str | None:
     """The answer in the model's text: its steps, `"no"` for none found, None for no answer.
 
-    In the sequential and APR dialects a path counts only with the goal line after it, so that a
-    search which was cut off at a line that looks like steps gives no answer.
+    A path counts only with the goal line after it, so that a search which was cut off at a line
+    that looks like steps gives no answer.
     """
-    if dialect == "threadweaver":
-        _, mark, words = text.rpartition("</think>\n")
-        if not mark:
-            return None
-        words = words.strip()
-    else:
-        before, _, words = text.rstrip().rpartition("\n")
-        if _GOAL_LINE.fullmatch(words):
-            words = before.rpartition("\n")[2]
-        elif words != _NONE_FOUND:
-            return None
+    before, _, words = text.rstrip().rpartition("\n")
     if words == _NONE_FOUND:
         return "no"
-    return words if _PATH.fullmatch(words) else None
+    path = before.rpartition("\n")[2]
+    return path if _GOAL_LINE.fullmatch(words) and _PATH.fullmatch(path) else None

@@ -136,7 +136,8 @@ def apr_calls(problem: Problem, look: int = LOOK) -> str:
     for k, op in enumerate(operations(problem.numbers)[look:]):
         state = f"{problem.target}:[{', '.join(map(str, op.state))}]"
         text += (
-            f"{_moved(problem, op)}{_last(problem, op)}\nGenerated Node #0,{k}: {state} Operation: {op.text}\n"
+            f"{_moved(problem, op)}{_last(problem, op)}\n"
+            f"Generated Node #0,{k}: {state} Operation: {op.text}\n"
             f"<Start Sub Search {k} at level 1> Moving to Node #0,{k}\n"
         )
     return text + "<End Calling Sub Searches>"

@@ -21,8 +21,6 @@ CAN_DO = (
     "For anything else choose another engine."
 )
 """What the embedded model can do, for people who ask it something else."""
-_WOVEN_NUMBERS = 3
-"""Numbers of the countdown problems that plait-nano writes in ThreadWeaver's format."""
 _NO = ("no", "no solution", "no solution found")
 
 
@@ -38,27 +36,26 @@ class Task(Protocol):
         """The prompt; ``dialect`` is a wire format, or `sequential`."""
         ...
 
-    def read(self, text: str, dialect: str) -> str | None:
+    def read(self, text: str) -> str | None:
         """The answer in the model's text, None if there is none."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class CountdownTask:
-    """Reach a target: an APR search for threads, ThreadWeaver where there are three numbers."""
+    """Reach a target: APR, whose threads search on from one state each and need no more."""
 
     problem: Problem
 
     @property
     def formats(self) -> tuple[str, ...]:
-        woven = len(self.problem.numbers) == _WOVEN_NUMBERS
-        return ("apr", "threadweaver") if woven else ("apr",)
+        return ("apr",)
 
     def render(self, dialect: str) -> str:
         return countdown_text.render(self.problem, countdown_text.dialect_named(dialect))
 
-    def read(self, text: str, dialect: str) -> str | None:
-        return countdown_text.read_answer(text, countdown_text.dialect_named(dialect))
+    def read(self, text: str) -> str | None:
+        return countdown_text.read_answer(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ class SheetTask:
         return sheet_text.render(
             self.sheet, "threadweaver" if dialect == "threadweaver" else "sequential")
 
-    def read(self, text: str, dialect: str) -> str | None:
+    def read(self, text: str) -> str | None:
         return sheet_text.read_answer(text)
 
 

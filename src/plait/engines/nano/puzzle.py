@@ -34,6 +34,6 @@ def put(question: str, protocol: str | None) -> Opening:
     dialect = protocol or "sequential"
     return Opening(
         prompt=Prompt(text=task.render(dialect)),
-        read=lambda text: task.read(text, dialect),
+        read=task.read,
         early_stop=dialect == "apr",
     )
