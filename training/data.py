@@ -39,7 +39,7 @@ Piece = tuple[str, bool, int]
 """Text, whether the model writes it, and its branch."""
 
 SHARES = {
-    "s3": 0.07, "apr_call": 0.15, "apr_join": 0.05, "sequential": 0.17, "sheet": 0.27,
+    "s3": 0.08, "apr_call": 0.16, "apr_join": 0.05, "sequential": 0.17, "sheet": 0.25,
     "sheet_woven": 0.29,
 }
 """Share of the tokens that each kind of document gets."""

@@ -64,7 +64,6 @@ PHRASES = (
     *NAMES[26:],
     *(name + mark for mark in "=:" for name in NAMES),
     *(tag + f"{n}:" for tag in ("<Outline>", "<Thread>\n") for n in THREADS),
-    *(f"{name}?" for name in NAMES),
     *(f",{name}" for name in NAMES),
 )
 
@@ -90,7 +89,7 @@ def load(path: Path) -> Tokenizer:
 
 def sums(tokenizer: Tokenizer) -> dict[int, tuple[int, int]]:
     """For each token that is a name with a mark, or a tag with a number: the tokens of both."""
-    pairs = [(name, mark, "") for mark in "=:?" for name in NAMES]
+    pairs = [(name, mark, "") for mark in "=:" for name in NAMES]
     pairs += [(",", name, "") for name in NAMES]
     pairs += [(tag, str(n), ":") for tag in ("<Outline>", "<Thread>") for n in THREADS]
     return {tokenizer.token_to_id(f"{a}{_BREAK.get(a, '')}{b}{end}"):

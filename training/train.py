@@ -28,6 +28,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 import torch.nn.functional as F
+from tokenizers import Tokenizer
 
 from plait.puzzles.countdown import Problem, generate
 from plait.puzzles.countdown_text import render
@@ -37,7 +38,7 @@ from training.decode import greedy
 from training.export import read
 from training.model import Config, Nano
 from training.optimizer import Muon
-from training.tokenizer import BOS, EOS, PAD, build, numbers, sums
+from training.tokenizer import BOS, EOS, PAD, build, load, numbers, sums
 
 RUNS = Path(__file__).parent / "runs"
 DECAY = 0.4
@@ -57,14 +58,19 @@ def losses(model: Nano, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @torch.no_grad()
-def begin_from(model: Nano, earlier: Nano, made: dict[int, tuple[int, int]]) -> None:
-    """Take over an earlier model's weights. Tokens that are new since then are at the end of the
-    vocabulary; those ``made`` of two start as the sums of what the earlier model made of both."""
-    new = model.state_dict()
-    for name, weight in earlier.state_dict().items():
-        new[name][: len(weight)] = weight
-    known = earlier.config.vocab
-    model.place_sums({token: pair for token, pair in made.items() if token >= known})
+def begin_from(model: Nano, folder: Path, tokenizer: Tokenizer) -> None:
+    """Take over the weights of the earlier model in ``folder``. Tokens that it does not know keep
+    their start, or start as the sum of two that it does."""
+    known = load(folder / "tokenizer.json").get_vocab()
+    weights = read(folder).state_dict()
+    embed = model.embed_tokens.weight
+    old, new = weights.pop("embed_tokens.weight"), tokenizer.get_vocab()
+    for token, place in new.items():
+        if token in known:
+            embed[place] = old[known[token]]
+    model.load_state_dict(weights, strict=False)
+    fresh = {place for token, place in new.items() if token not in known}
+    model.place_sums({t: pair for t, pair in sums(tokenizer).items() if t in fresh})
 
 
 def pairs(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -94,7 +100,7 @@ class Trainer:
         self.model.place_numbers(numbers(self.tokenizer))
         self.model.place_sums(sums(self.tokenizer))
         if options.start is not None:
-            begin_from(self.model, read(options.start), sums(self.tokenizer))
+            begin_from(self.model, options.start, self.tokenizer)
         matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "proj" in n]
         others = [p for n, p in self.model.named_parameters() if "proj" not in n]
         self.muon = Muon(

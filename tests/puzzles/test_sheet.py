@@ -125,7 +125,7 @@ def test_people_may_write_a_sheet_in_many_ways(words: str) -> None:
     assert sheet is not None
     assert (sheet.answer, sheet.width) == (161, 2)
     assert {str(sheet), str(sheet.renamed(0))} <= {
-        "a=17+25\nb=a*3\nc=81-46\nd=b+c\nd?", "a=81-46\nb=17+25\nc=b*3\nd=c+a\nd?"}
+        "a=17+25\nb=a*3;\nc=81-46.\nd=b+c?", "a=81-46;\nb=17+25\nc=b*3.\nd=c+a?"}
 
 
 def test_without_a_question_the_last_value_is_asked_for() -> None:
@@ -185,14 +185,14 @@ def test_a_sheet_is_worked_out_as_the_card_shows() -> None:
     sheet = parse_sheet(DEMO)
     assert sheet is not None
     assert sheet_trace.sequential(sheet) == (
-        "\na=17+25=a:42\nb=a:42*3=b:126\nc=81-46=c:35\nd=b:126+c:35=d:161\nAnswer: 161")
-    assert str(sheet) == "a=17+25\nb=a*3\nc=81-46\nd=b+c\nd?"
+        "\na=17+25=a:42\nb=a:42*3;b:126\nc=81-46.c:35\nd=b:126+c:35?d:161\nAnswer: 161")
+    assert str(sheet) == "a=17+25\nb=a*3;\nc=81-46.\nd=b+c?"
     assert sheet_trace.outlines(sheet) == (
         "<Parallel>\n<Outlines>\n<Outline>1: a,b</Outline>\n<Outline>2: c</Outline>\n</Outlines>")
     assert sheet_trace.threads(sheet) == (
-        " a=17+25=a:42\nb=a:42*3=b:126</Thread>", " c=81-46=c:35</Thread>")
+        " a=17+25=a:42\nb=a:42*3;b:126</Thread>", " c=81-46.c:35</Thread>")
     assert sheet_trace.final(sheet) == (
-        "</Parallel>\nd=b:126+c:35=d:161\n</think>\nAnswer: 161")
+        "</Parallel>\nd=b:126+c:35?d:161\n</think>\nAnswer: 161")
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 8, 16])

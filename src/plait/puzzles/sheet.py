@@ -129,9 +129,19 @@ class Sheet:
         lines = (f"{line.name} = {line.left} {line.symbol} {line.right}" for line in self.lines)
         return f"{', '.join(lines)}, {self.lines[-1].name}?"
 
+    @cached_property
+    def marks(self) -> tuple[str, ...]:
+        """What stands behind each line: nothing while its chain goes on and behind a line that
+        combines values, a semicolon at the end of a chain, a full stop at the end of the last
+        chain, a question mark behind the last line of all."""
+        ends = [";" * (line is chain[-1]) for chain in self.chains for line in chain]
+        marks = [*ends, *("" for _ in self.combining)]
+        marks[len(ends) - 1], marks[-1] = ".", "?"
+        return tuple(marks)
+
     def __str__(self) -> str:
-        """All lines and the question."""
-        return "\n".join(map(str, self.lines)) + f"\n{self.lines[-1].name}?"
+        """All lines with their marks."""
+        return "\n".join(f"{line}{mark}" for line, mark in zip(self.lines, self.marks, strict=True))
 
     def renamed(self, first: int) -> Sheet:
         """The same sheet with names that begin at the place ``first``."""

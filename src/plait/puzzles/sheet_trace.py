@@ -1,10 +1,10 @@
 """What a perfect player of sheets writes, in each dialect of plait-nano.
 
-A line is copied, and each value is put behind its name as it is copied: `b=a:42*3=b:126`. So every
-token is one small decision: copy on, look a value up behind its name, work the line out. In one
-thread all lines follow in their order. In ThreadWeaver's format a sheet of one chain is answered
-the same way; a wider one opens a thread for each chain. An outline walks along the lines of its
-chain, for where a chain ends is seen from line to line.
+A line is copied with its mark, and each value is put behind its name as it is copied:
+`b=a:42*3=b:126`, or `b=a:42*3;b:126` at the end of a chain. So every token is one small decision:
+copy on, look a value up behind its name, work the line out. In one thread all lines follow in
+their order. In ThreadWeaver's format a sheet of one chain is answered the same way; a wider one
+opens a thread for each chain. An outline walks along the lines of its chain.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from collections.abc import Sequence
 from plait.puzzles.sheet import Line, Operand, Sheet
 
 
-def worked(line: Line, values: dict[str, int]) -> str:
-    """`a=17+25=a:42`, or `b=a:42*3=b:126` where the line uses values."""
+def worked(line: Line, mark: str, values: dict[str, int]) -> str:
+    """`a=17+25=a:42`, or `b=a:42*3;b:126` with the mark of the end of a chain."""
 
     def seen(x: Operand) -> str:
         return f"{x}:{values[x]}" if isinstance(x, str) else str(x)
 
     return (f"{line.name}={seen(line.left)}{line.symbol}{seen(line.right)}"
-            f"={line.name}:{values[line.name]}")
+            f"{mark or '='}{line.name}:{values[line.name]}")
 
 
 def _worked(lines: Sequence[Line], sheet: Sheet) -> str:
-    return "\n".join(worked(line, sheet.values) for line in lines)
+    marks = dict(zip(sheet.lines, sheet.marks, strict=True))
+    return "\n".join(worked(line, marks[line], sheet.values) for line in lines)
 
 
 def answer_line(sheet: Sheet) -> str:
