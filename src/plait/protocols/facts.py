@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from plait.core import Message, Request
+from plait.core.reading import read_between
 
 Measure = Literal["1 - L/T", "T/L", "parallel share", "responses with a block", "concurrency",
                   "longest thread"]
@@ -70,13 +71,5 @@ def prepare(request: Request, facts: Facts) -> Request:
 def read_answer(text: str, facts: Facts) -> str | None:
     """The answer in the root's ``text``; None if there is none (yet)."""
     assert facts.answer is not None
-    opener, closer = facts.answer
-    before, mark, after = text.rpartition(closer)
-    if facts.inside:
-        held = (before if mark else text).rpartition(opener)
-        return (held[2].strip() or None) if held[1] else None
-    if not mark and facts.thoughts and opener in text:
-        return None
-    if mark and not after.strip():  # nothing follows: the last summary is all there is
-        after = before.rpartition(opener)[2]
-    return (after if mark else text).strip() or None
+    return read_between(text, facts.answer, thoughts=facts.thoughts, inside=facts.inside,
+                        alone=True)  # where nothing follows, the last summary is all there is
