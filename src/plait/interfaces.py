@@ -22,7 +22,7 @@ from plait.core.events import Event as TraceEvent
 from plait.core.events import Family, Role
 from plait.core.outcome import Outcome, Status
 from plait.core.request import Plan, Request, Sampling
-from plait.core.text import Chunk, Finish, Prompt, Stops
+from plait.core.text import Chunk, Finish, Message, Prompt, Stops
 
 # --- engines -----------------------------------------------------------------------------------
 
@@ -279,6 +279,14 @@ class Thread(Protocol):
 
     def rewrite(self, since: int, *parts: str | Outcome) -> None:
         """Replace everything from character ``since`` on by ``parts``."""
+        ...
+
+    def turn(self, said: Message, *replies: Message) -> None:
+        """Close the model's turn in a conversation and put ``replies`` behind it.
+
+        ``said`` stands for what was written since the last turn; the thread's own text keeps that
+        as it was. Nothing of a closed turn can be rewritten.
+        """
         ...
 
     def start(self, spec: ChildSpec, body: Body) -> Child:

@@ -78,7 +78,8 @@ class Run:
         Raises what ``body`` raises. After `Budget.seconds` the root ends with what it has.
         """
         engine = self.engine_for("thread")
-        root = ScheduledThread(self, "0", engine, Context(prompt.messages), self.ledger.work)
+        root = ScheduledThread(self, "0", engine, Context(prompt.messages, prompt.tools),
+                               self.ledger.work)
         self.root = root
         self.emit(Started(self.now(), "0", None, "root", "thread", 0))
         self._open_context(root, prompt, engine, opening=True)
@@ -195,7 +196,7 @@ class Run:
         prompt = spec.prompt or Prompt(text=spec.text)
         context = child.base.fork()
         if spec.family == "spawn":
-            context = Context(prompt.messages)
+            context = Context(prompt.messages, prompt.tools)
         thread = ScheduledThread(self, child.name, engine, context, account,
                                  clock=child.start_clock, limit=spec.limit)
         thread.temperature = spec.temperature

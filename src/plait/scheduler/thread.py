@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from plait.core import Finish, Outcome, Sampling, Stops
+from plait.core import Finish, Message, Outcome, Sampling, Stops
 from plait.core.events import Appended, Committed, Joined, Noted, Rewrote
+from plait.core.text import RETURNS
 from plait.interfaces import Body, Child, ChildSpec, Engine, Thread
 from plait.scheduler.child import ScheduledChild
 from plait.scheduler.context import Context, make_segment
@@ -96,6 +97,10 @@ class ScheduledThread:
         if removed:  # at the very end it is an append
             self.run.emit(Rewrote(self.run.now(), self.name, lost, gone))
         self.append(*parts)
+
+    def turn(self, said: Message, *replies: Message) -> None:
+        self.append(*(f"\n{RETURNS}{reply.content}\n" for reply in replies))
+        self.context.turn((said, *replies))
 
     def note(self, what: str, *, warning: bool = False) -> None:
         self.run.emit(Noted(self.run.now(), self.name, what, warning))

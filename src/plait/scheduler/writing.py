@@ -7,7 +7,8 @@ does not run. All three are given back in `_close`, however the stream ends.
 A lease is a *share* of what is left when many threads want the same tokens. A thread that has
 used up its share and is not done asks again (`_Grant.renewable`): the engine continues from a
 prompt that it has in its cache, and threads that need little leave their part to those that need
-much.
+much. Inside a call of a tool there is no asking again, since no server continues one: it ends cut
+off, and whoever reads it sees that.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class Writing:
         self._asked_at = 0.0
         self._written = 0
         self._estimated = False
+        self._called = False
         self._done = False
 
     async def __aenter__(self) -> Writing:
@@ -142,7 +144,7 @@ class Writing:
     async def _take(self, chunk: Chunk) -> Chunk | None:
         """Book a chunk; None if there is nothing in it for the reader."""
         thread, run = self._thread, self._thread.run
-        if chunk.tokens or chunk.text:
+        if chunk.tokens or chunk.text or chunk.calls:
             if self._written == 0:
                 run.limiter.succeeded(anyio.current_time() - self._asked_at)
             self._written += chunk.tokens
@@ -151,16 +153,18 @@ class Writing:
                 self._left -= chunk.tokens
             if self._lease is not None:
                 self._lease.spend(chunk.tokens)
-            thread.context.write(chunk.text, chunk.ids, chunk.tokens)
+            self._called |= bool(chunk.calls)
+            text = chunk.text + "".join(delta.shown for delta in chunk.calls)
+            thread.context.write(text, chunk.ids, chunk.tokens)
             thread.tokens += chunk.tokens
-            run.emit(Wrote(run.now(), thread.name, chunk.text, chunk.tokens, chunk.estimated))
+            run.emit(Wrote(run.now(), thread.name, text, chunk.tokens, chunk.estimated))
         if chunk.finish is None:
-            return chunk if chunk.text or chunk.tokens else None
+            return chunk if chunk.text or chunk.tokens or chunk.calls else None
         self._record(chunk.finish, chunk)
         await self._close()
         finish, what = chunk.finish, "the context window"
         if finish == "length":
-            if self._grant.renewable:
+            if self._grant.renewable and not self._called:
                 return replace(chunk, finish=None) if chunk.text or chunk.tokens else None
             finish, what = self._grant.ends, self._grant.what
         self._finish(finish, what)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import anyio
 import anyio.lowlevel
 
-from plait.core import Chunk, Finish, Prompt, Request, Sampling, Usage
+from plait.core import CallDelta, Chunk, Finish, Prompt, Request, Sampling, Usage
 from plait.core.reading import after_thinking
 from plait.errors import EngineError
 from plait.interfaces import Capabilities, Load, Opening
@@ -32,6 +32,7 @@ class Play:
     """What the model writes on one request, and when.
 
     ``every``: seconds a piece; ``first``: seconds before the first. ``chunk``: pieces a chunk.
+    ``calls`` of tools, each a name and its arguments, follow the text.
     ``error`` is raised after ``error_after`` pieces instead of going on. ``finish``: how the
     text ends when no stop and no limit ends it.
     """
@@ -43,6 +44,7 @@ class Play:
     error: EngineError | None = None
     error_after: int = 0
     finish: Finish = "eos"
+    calls: Sequence[tuple[str, str]] = ()
 
 
 Script = Callable[[str, Sampling], Play | str]
@@ -132,7 +134,9 @@ class ScriptedEngine:
         if isinstance(play, str):
             play = Play(play, every=self._every)
         body, stop, finish = _until_stop(play, sampling)
-        pieces = cut_pieces(body)
+        pieces: list[str | CallDelta] = [*cut_pieces(body)]
+        if stop is None:
+            pieces += _cut_calls(play.calls)
         if sampling.max_tokens is not None and len(pieces) > sampling.max_tokens:
             pieces, stop, finish = pieces[: sampling.max_tokens], None, "length"
         await anyio.sleep(play.first)
@@ -143,8 +147,11 @@ class ScriptedEngine:
                 raise play.error
             group = pieces[start : start + size]
             await anyio.sleep(play.every * len(group))
-            ids = tuple(self._id(p) for p in group) if self._vocabulary is not None else None
-            yield Chunk("".join(group), len(group), ids)
+            words = [p for p in group if isinstance(p, str)]
+            calls = tuple(p for p in group if isinstance(p, CallDelta))
+            known = self._vocabulary is not None and not calls
+            ids = tuple(self._id(p) for p in words) if known else None
+            yield Chunk("".join(words), len(group), ids, calls=calls)
         if play.error is not None:
             raise play.error
         await anyio.lowlevel.checkpoint()
@@ -166,6 +173,15 @@ class ScriptedEngine:
 def cut_pieces(text: str) -> list[str]:
     """The pieces (this engine's tokens) of ``text``; joined they are the text again."""
     return _PIECE.findall(text)
+
+
+def _cut_calls(calls: Sequence[tuple[str, str]]) -> list[CallDelta]:
+    """Calls as their tokens: the name, then the pieces of the arguments."""
+    found = []
+    for index, (name, arguments) in enumerate(calls):
+        found.append(CallDelta(index, f"call_{index}", name))
+        found += [CallDelta(index, arguments=piece) for piece in cut_pieces(arguments)]
+    return found
 
 
 def _until_stop(play: Play, sampling: Sampling) -> tuple[str, str | None, Finish]:

@@ -11,9 +11,11 @@ stop string left in, which stop was hit, and token ids. Each server has its own 
     ids of the text     return_token_ids            the same        return_tokens    -
     text after messages continue_final_message      the same        /apply-template  last message
     no limit            max_tokens=null             a number        nothing          nothing
+    thoughts sent back  reasoning                   reasoning_content  the same      -
 
 llama.cpp is spoken to through its native ``/completion``, since its OpenAI endpoints do not say
-which stop was hit. On a generic server the stop is guessed (`assemble.guess_stop`).
+which stop was hit; only tools need its chat endpoint. On a generic server the stop is guessed
+(`assemble.guess_stop`).
 """
 
 from __future__ import annotations
@@ -68,6 +70,8 @@ class Dialect:
     unlimited: Literal["omit", "null", "number"] = "omit"
     """How "as much as fits" is said in a completion request; OpenAI's default is 16 tokens."""
     gauges: Gauges | None = None
+    thoughts: tuple[str, ...] = ()
+    """Fields of an assistant's message that its chat template may read its thoughts from."""
 
 
 _VISIBLE = {"skip_special_tokens": False, "return_token_ids": True}
@@ -81,6 +85,7 @@ VLLM = Dialect(
     tokenizes=True, unlimited="null",
     gauges=Gauges("vllm:num_requests_running", "vllm:num_requests_waiting",
                   ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")),
+    thoughts=("reasoning", "reasoning_content"),
 )
 SGLANG = Dialect(
     "sglang",
@@ -89,12 +94,14 @@ SGLANG = Dialect(
     keeps_stop=True, token_ids=True, stop_ids=True, exact_counts=True, reports_cache=True,
     tokenizes=True, unlimited="number",
     gauges=Gauges("sglang:num_running_reqs", "sglang:num_queue_reqs", ("sglang:token_usage",)),
+    thoughts=("reasoning_content",),
 )
 LLAMACPP = Dialect(
     "llamacpp",
     native=True, exact_counts=True, reports_cache=True,
     gauges=Gauges("llamacpp:requests_processing", "llamacpp:requests_deferred",
                   ("llamacpp:kv_cache_usage_ratio",)),
+    thoughts=("reasoning_content",),
 )
 GENERIC = Dialect("generic")
 

@@ -112,6 +112,8 @@ class OpenAIEngine:
         continue and others answer. Raises `EngineError`s.
         """
         server = await self.connect()
+        if prompt.tools and not (prompt.messages and server.has_template):
+            raise EngineRefused("a model without a chat template can be offered no tools")
         if sampling.stop_ids and not (server.dialect.stop_ids or server.dialect.native):
             raise UsageError(f"{self.base_url} cannot stop at token ids", hint="Stop at a string.")
         desk = Desk(self._link, server, self._word, self._count, self._learn_limit)
@@ -141,12 +143,12 @@ class OpenAIEngine:
 
     async def _question(self, server: Server, prompt: Prompt, sampling: Sampling) -> Question:
         dialect = server.dialect
-        if prompt.messages and dialect.native and self._can_render:
+        if prompt.messages and dialect.native and self._can_render and not prompt.tools:
             prompt = await self._as_text(prompt)
         if prompt.messages:
             body = wire.chat_body(server.model, prompt, sampling, dialect, self._limit_name)
             otherwise = None
-            if prompt.text and dialect.tokenizes:
+            if prompt.text and dialect.tokenizes and not prompt.tools:
                 otherwise = partial(self._chat_as_completion, server, prompt, sampling)
             return Question(
                 "/v1/chat/completions", body, wire.read_chat, prompt, sampling, otherwise)
@@ -213,7 +215,7 @@ class OpenAIEngine:
         body: dict[str, object] = {"model": server.model, "prompt": prompt.text}
         if prompt.messages:
             chat = wire.chat_body(server.model, prompt, Sampling(), server.dialect, OLD_LIMIT)
-            names = ("model", "messages", *server.dialect.prefill)
+            names = ("model", "messages", "tools", *server.dialect.prefill)
             body = {n: chat[n] for n in names if n in chat}
         try:
             return len(await opening.tokenize(self._link, body))
