@@ -187,6 +187,7 @@ class ScheduledThread:
             reserve = int(budget.critical_tokens * JOIN_SHARE) if self.level else 0
             left = budget.critical_tokens - reserve - self.clock
             grants.append(Grant(left, "budget", "critical-path tokens"))
+        run.ledger.make_room(self.account, LEAST_SHARE, run.contenders)
         available = self.account.available
         if available is not None:
             share = max(-(-available // max(1, run.contenders)), min(available, LEAST_SHARE))

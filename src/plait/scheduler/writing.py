@@ -82,8 +82,10 @@ class Writing:
             if self._source is None and not await self._open():
                 self._finish(self._grant.ends, self._grant.what)
                 return Chunk(finish=self._grant.ends)
-            chunk = await self._take(await self._next())
-            if chunk is not None:
+            found = await self._next()
+            if found.finish is None and self._lease is not None and self._lease.run_out:
+                await self._leave()
+            elif (chunk := await self._take(found)) is not None:
                 return chunk
         raise StopAsyncIteration
 
@@ -103,7 +105,7 @@ class Writing:
             if self._grant.tokens == 0:
                 await self._close()
                 return False
-            self._lease = thread.account.reserve(self._grant.tokens)
+            self._lease = run.ledger.lend(thread.account, self._grant.tokens)
             sampling = replace(
                 self._sampling,
                 max_tokens=self._grant.tokens,
@@ -170,6 +172,14 @@ class Writing:
         self._finish(finish, what)
         return replace(chunk, finish=finish)
 
+    async def _leave(self) -> None:
+        """The text goes on beyond a lease that others got a part of: ask again. The chunk that
+        shows it is dropped; one that ends the text would have been taken."""
+        self._record("left")
+        await self._close()
+        if self._called:
+            self._finish("budget", "total tokens")
+
     def _finish(self, finish: Finish, what: str) -> None:
         self._done = True
         thread = self._thread
@@ -209,7 +219,7 @@ class Writing:
                     await request.__aexit__(None, None, None)
         finally:
             if self._lease is not None:
-                self._lease.close()
+                run.ledger.settle(self._lease)
                 self._lease = None
             if self._holds_slot:
                 self._holds_slot = False
