@@ -14,10 +14,10 @@ from typing import cast
 from plait.core import Plan
 from plait.errors import UsageError
 from plait.interfaces import Engine, Method, WireProtocol
-from plait.methods import Native, Sequential
+from plait.methods import Native, Sequential, Tools
 from plait.protocols import CATALOGUE, Known, look_up, refusal
 
-METHODS = ("sequential", "native")
+METHODS = ("sequential", "native", "tools")
 
 
 def find_protocol(name: str) -> Known:
@@ -45,6 +45,8 @@ def make_method(plan: Plan) -> Method:
     """The method that ``plan`` names."""
     if plan.method == "sequential":
         return Sequential()
+    if plan.method == "tools":
+        return Tools()
     if plan.method == "native":
         if plan.protocol is None:
             raise UsageError("the method `native` needs a protocol",

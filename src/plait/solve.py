@@ -21,9 +21,10 @@ from plait.core import Outcome, Plan, Request, Result
 from plait.core.events import Event, Noted, Role, RunEnded, RunStarted
 from plait.errors import EngineError, UsageError
 from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
+from plait.methods import offer
 from plait.policy import choose
 from plait.protocols import Facts, prepare, read_answer
-from plait.registry import find_protocol, make_engine, make_method
+from plait.registry import METHODS, find_protocol, make_engine, make_method
 from plait.scheduler import Limiter, Run
 from plait.scheduler.ledger import FALLBACK_SHARE
 from plait.trace import Metrics, Trace, measure
@@ -88,8 +89,11 @@ async def solve(
                                plan=plan, trace=trace)
     chosen, name = (None, method) if method is None or isinstance(method, str) else (method, None)
     if plan is None:
-        if name not in (None, "auto", "sequential", "native"):
+        if name not in (None, "auto", *METHODS):
             make_method(Plan(name or ""))
+        if name == "tools" and protocol is not None:
+            raise UsageError(f"the method `tools` drives no wire format, so not `{protocol}`",
+                             hint="Leave the protocol out, or use the method `native`.")
         load = await runtime.engine.load()
         plan = choose(runtime.engine.capabilities, load, method=name, protocol=protocol)
         if name == "native" and plan.method != "native":
@@ -205,9 +209,10 @@ async def _run(
 async def _open(
     engine: Engine, request: Request, plan: Plan, facts: Facts | None
 ) -> Opening:
-    """The opening, with what switches the format on, and read as the format says."""
+    """The opening, with what switches the method or the format on, and read as that says."""
     if facts is None:
-        return await engine.open(request, plan.protocol)
+        opening = await engine.open(request, plan.protocol)
+        return offer(opening) if plan.method == "tools" else opening
     opening = await engine.open(prepare(request, facts), plan.protocol)
     if facts.answer is None:
         return opening

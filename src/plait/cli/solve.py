@@ -52,7 +52,7 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,
     protocol: Annotated[str | None, typer.Option(help="The wire format that the model "
                                                  "writes; `plait protocols` lists them.")] = None,
-    method: Annotated[str | None, typer.Option(help="sequential, native or auto.")] = None,
+    method: Annotated[str | None, typer.Option(help="sequential, native, tools or auto.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Also answer sequentially, and "
                                           "compare.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
