@@ -15,9 +15,11 @@ from plait.core import Plan
 from plait.errors import UsageError
 from plait.interfaces import Engine, Method, WireProtocol
 from plait.methods import Native, Sequential, Tools
-from plait.protocols import CATALOGUE, Known, look_up, refusal
+from plait.protocols import CATALOGUE, Known, look_up, recognise, refusal
 
 METHODS = ("sequential", "native", "tools")
+AUTO = "auto"
+"""In a protocol's place: the one that the served model is known to write."""
 
 
 def find_protocol(name: str) -> Known:
@@ -34,6 +36,21 @@ def find_protocol(name: str) -> Known:
         hint = f"Say `{base}:N` with N from 1 to {most}." if most else f"Say just `{base}`."
         raise UsageError(f"`{name}` is no form of the protocol `{base}`", hint=hint)
     raise UsageError(f"there is no protocol `{name}`", hint=_suggest(name, list(CATALOGUE)))
+
+
+def protocol_of(engine: Engine) -> tuple[str | None, str]:
+    """The wire format that ``engine``'s model is known to write (None: not known), and why."""
+    if known := engine.capabilities.protocols:
+        return known[0], f"the engine says that its model writes {known[0]}"
+    if not (found := recognise(engine.model)):
+        return None, (f"no wire format is known for the model `{engine.model}`: name one with"
+                      " --protocol (`plait protocols` lists them), or use --method tools if it"
+                      " calls tools")
+    first, published = found[0]
+    others = [k.facts.name for k, _ in found[1:] if k.facts.name != first.facts.name]
+    also = f" (and {', '.join(others)})" if others else ""
+    return first.facts.name, (
+        f"`{engine.model}` is taken for {published}, which writes {first.facts.name}{also}")
 
 
 def make_protocol(name: str) -> Callable[[str], WireProtocol]:

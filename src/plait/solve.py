@@ -24,7 +24,14 @@ from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
 from plait.methods import offer
 from plait.policy import choose
 from plait.protocols import Facts, prepare, read_answer
-from plait.registry import METHODS, find_protocol, make_engine, make_method
+from plait.registry import (
+    AUTO,
+    METHODS,
+    find_protocol,
+    make_engine,
+    make_method,
+    protocol_of,
+)
 from plait.scheduler import Limiter, Run
 from plait.scheduler.ledger import FALLBACK_SHARE
 from plait.trace import Metrics, Trace, measure
@@ -79,7 +86,9 @@ async def solve(
     """Answer ``question`` and say what it took.
 
     ``method`` and ``protocol`` are names, None to let the policy choose; a `Method` object runs
-    as given. ``runtime`` is shared between calls; without one, ``engine`` serves this call only.
+    as given. The protocol ``auto`` is the one that the served model is known to write; where none
+    is known a warning says so, and the answer is sequential. ``runtime`` is shared between calls;
+    without one, ``engine`` serves this call only.
     Raises `UsageError` for what makes no sense and `EngineError` when the engine cannot answer.
     """
     request = Request(prompt=question) if isinstance(question, str) else question
@@ -87,22 +96,34 @@ async def solve(
         async with Runtime(engine) as own:
             return await solve(request, runtime=own, method=method, protocol=protocol,
                                plan=plan, trace=trace)
+    remark = ""
     chosen, name = (None, method) if method is None or isinstance(method, str) else (method, None)
     if plan is None:
-        if name not in (None, "auto", *METHODS):
-            make_method(Plan(name or ""))
-        if name == "tools" and protocol is not None:
-            raise UsageError(f"the method `tools` drives no wire format, so not `{protocol}`",
-                             hint="Leave the protocol out, or use the method `native`.")
-        load = await runtime.engine.load()
-        plan = choose(runtime.engine.capabilities, load, method=name, protocol=protocol)
-        if name == "native" and plan.method != "native":
-            plan = Plan("native", protocol)
+        plan, remark = await _plan(runtime, name, protocol)
     trace = Trace() if trace is None else trace
     if chosen is not None:
         return await _run(runtime, request, plan, chosen, trace)
     facts = find_protocol(plan.protocol).facts if plan.protocol is not None else None
-    return await _run(runtime, request, plan, make_method(plan), trace, facts)
+    return await _run(runtime, request, plan, make_method(plan), trace, facts, remark)
+
+
+async def _plan(runtime: Runtime, method: str | None, protocol: str | None) -> tuple[Plan, str]:
+    """What to do, and a remark if the protocol was to be found out: what was found, or not."""
+    if method not in (None, "auto", *METHODS):
+        make_method(Plan(method or ""))
+    if method == "tools" and protocol is not None:
+        raise UsageError(f"the method `tools` drives no wire format, so not `{protocol}`",
+                         hint="Leave the protocol out, or use the method `native`.")
+    load = await runtime.engine.load()
+    remark = ""
+    if protocol == AUTO and method != "sequential":
+        protocol, remark = protocol_of(runtime.engine)
+        if protocol is None and method == "native":
+            raise UsageError(remark)
+    plan = choose(runtime.engine.capabilities, load, method=method, protocol=protocol)
+    if method == "native" and plan.method != "native":
+        plan = Plan("native", protocol)
+    return (replace(plan, reason=remark) if remark else plan), remark
 
 
 def solve_sync(question: str | Request, **options: object) -> Result:
@@ -162,9 +183,10 @@ async def solve_stream(question: str | Request, **options: object) -> AsyncItera
 
 async def _run(
     runtime: Runtime, request: Request, plan: Plan, method: Method, trace: Trace,
-    facts: Facts | None = None,
+    facts: Facts | None = None, remark: str = "",
 ) -> Result:
-    """One request from its plan to its result. ``facts``: of the format that is driven."""
+    """One request from its plan to its result. ``facts``: of the format that is driven;
+    ``remark``: how that was found out, or why it was not."""
     engine = runtime.engine
     opening = await _open(engine, request, plan, facts)
     plan = replace(plan, early_stop=plan.early_stop or opening.early_stop)
@@ -175,6 +197,8 @@ async def _run(
 
     async def body(root: Thread) -> Outcome:
         nonlocal fallback
+        if remark:
+            root.note(remark, warning=facts is None)
         if warning := _too_short(engine, facts):
             root.note(warning, warning=True)
         outcome = await _attempt(root, request, plan, method, opening)
@@ -295,6 +319,7 @@ def _result(
         wasted_tokens=metrics.wasted_tokens,
         estimated=metrics.estimated,
         wall_seconds=metrics.wall_seconds,
+        reason=plan.reason,
         warnings=warnings,
         text=outcome.text,
     )

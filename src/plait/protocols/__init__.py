@@ -3,7 +3,15 @@
 from plait.protocols.apr import APR
 from plait.protocols.asyncthink import AsyncThink
 from plait.protocols.blocks import BlockFormat
-from plait.protocols.catalogue import CATALOGUE, REFUSED, Known, Refused, look_up, refusal
+from plait.protocols.catalogue import (
+    CATALOGUE,
+    REFUSED,
+    Known,
+    Refused,
+    look_up,
+    recognise,
+    refusal,
+)
 from plait.protocols.facts import Facts, prepare, read_answer
 from plait.protocols.threadweaver import ThreadWeaver
 
@@ -20,5 +28,6 @@ __all__ = [
     "look_up",
     "prepare",
     "read_answer",
+    "recognise",
     "refusal",
 ]

@@ -6,6 +6,7 @@ A format whose blocks have a fixed number of threads takes another number after 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -88,6 +89,25 @@ def look_up(name: str) -> Known | None:
     if not 1 <= int(number) <= form.most:
         return None
     return _of_blocks(replace(form, width=int(number)), known.facts)
+
+
+def recognise(model: str) -> tuple[tuple[Known, str], ...]:
+    """The formats that a served model called ``model`` is known to write, each with the published
+    name that says so; empty where nothing is known.
+
+    A server may call a model by its folder, its last name alone, or with the name of a
+    quantisation behind it (``NPR-4B-AWQ``, ``npr-4b:Q4_K_M``); all of these are understood.
+    """
+    parts = [part for part in re.split(r"[/\\]|--", model.lower()) if part]
+    return tuple(
+        (known, published) for known in CATALOGUE.values() for published in known.facts.models
+        if " " not in published and any(_is_called(part, published) for part in parts))
+
+
+def _is_called(part: str, published: str) -> bool:
+    """Is ``part`` of a name the last name of a published model, or that and a suffix?"""
+    name = published.rpartition("/")[2].lower()
+    return part == name or (part.startswith(name) and part[len(name)] in "-._:@")
 
 
 def refusal(name: str) -> Refused | None:
