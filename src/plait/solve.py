@@ -20,6 +20,7 @@ from plait import puzzles
 from plait.core import Outcome, Plan, Request, Result
 from plait.core.events import Event, Noted, Role, RunEnded, RunStarted
 from plait.errors import EngineError, UsageError
+from plait.fit import examine
 from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
 from plait.methods import offer
 from plait.policy import choose
@@ -189,6 +190,7 @@ async def _run(
     ``remark``: how that was found out, or why it was not."""
     engine = runtime.engine
     opening = await _open(engine, request, plan, facts)
+    misfits = (await examine(engine, facts, request.sampling)).warnings if facts else ()
     plan = replace(plan, early_stop=plan.early_stop or opening.early_stop)
     run = Run(request, plan, runtime.engines, runtime.limiter, trace.emit, uuid.uuid4().hex[:12])
     trace.emit(RunStarted(0.0, run.id, request.question, engine.name, engine.model, plan.method,
@@ -199,7 +201,7 @@ async def _run(
         nonlocal fallback
         if remark:
             root.note(remark, warning=facts is None)
-        if warning := _too_short(engine, facts):
+        for warning in misfits:
             root.note(warning, warning=True)
         outcome = await _attempt(root, request, plan, method, opening)
         if plan.method != "sequential" and (outcome.value is None or not outcome.ok):
@@ -241,18 +243,6 @@ async def _open(
     if facts.answer is None:
         return opening
     return replace(opening, read=lambda text: read_answer(text, facts))
-
-
-def _too_short(engine: Engine, facts: Facts | None) -> str:
-    """A warning if the engine's window is shorter than what the format's models were made for."""
-    window = engine.capabilities.window
-    longest = facts.trained_context if facts else None
-    if facts is None or window is None or longest is None or window >= longest:
-        return ""
-    if facts.name in engine.capabilities.protocols:
-        return ""
-    return (f"models of {facts.title} were trained on up to {longest} tokens, the engine's window"
-            f" is {window}: answers may be cut off")
 
 
 async def _attempt(

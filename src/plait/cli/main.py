@@ -23,6 +23,7 @@ from plait.version import VERSION
 
 COMMANDS = {
     "solve": ("plait.cli.solve", "Answer one question, in parallel where the model can."),
+    "probe": ("plait.cli.served", "Say what an engine serves, and whether a wire format fits."),
     "protocols": ("plait.cli.protocols", "List the wire formats that models fork in."),
     "trace": ("plait.cli.trace", "Show a recorded run: its tree, its numbers, its timeline."),
 }

@@ -45,12 +45,19 @@ class Facts:
     top_p: float | None = None
     trained_context: int | None = None
     """Tokens that the models were trained on at most."""
+    tokens: tuple[str, ...] = ()
+    """Tags that its models have as single tokens."""
     answer: tuple[str, str] | None = None
     """Tags around what comes before the answer (None: the engine knows where the answer is)."""
     thoughts: bool = False
     """Those tags hold all of the thinking: without the closing one there is no answer yet."""
     inside: bool = False
     """The answer stands between the tags, not behind them."""
+
+
+def pairs(*names: str) -> tuple[str, ...]:
+    """Opening and closing tags of ``names``."""
+    return tuple(f"<{slash}{name}>" for name in names for slash in ("", "/"))
 
 
 def prepare(request: Request, facts: Facts) -> Request:

@@ -75,6 +75,8 @@ class Upstream:
         """What ``/metrics`` says; None: it is not there."""
         self.tools = True
         """False: it refuses tools, as vLLM does when it was started without a parser of calls."""
+        self.spelled: set[str] = set()
+        """Tags that the model's tokenizer does not know: it cuts them into letters."""
         self.hidden: set[str] = set()
         """Paths that are not there."""
         self.url = ""
@@ -174,7 +176,7 @@ class Upstream:
                 return [{"id": i, "is_processing": i < self.calls.open} for i in range(4)]
             case ("llamacpp", "/apply-template"):
                 return {"prompt": self.render(body["messages"])}
-            case ("vllm" | "sglang", "/tokenize"):
+            case ("vllm" | "sglang" | "llamacpp", "/tokenize"):
                 return self._tokenize(body)
             case ("vllm" | "sglang", "/detokenize"):
                 name = "prompt" if self._dialect == "vllm" else "text"
@@ -182,12 +184,15 @@ class Upstream:
         return None
 
     def _tokenize(self, body: Body) -> object:
-        text = body.get("prompt")
+        text = body.get("content" if self._dialect == "llamacpp" else "prompt")
         if text is None and not self._template:
             return _refuse(400, "no chat template")
         if text is None:
             text = self.render(body["messages"], bool(body.get("continue_final_message")))
-        return {"tokens": [self.token(p) for p in cut_pieces(text)]}
+        return {"tokens": [self.token(p) for p in self._cut(text)]}
+
+    def _cut(self, text: str) -> list[str]:
+        return list(text) if text in self.spelled else cut_pieces(text)
 
     # --- text ----------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ stop string left in, which stop was hit, and token ids. Each server has its own 
     tags stay visible   skip_special_tokens=false   the same        preserved_tokens -
     stop text           include_stop_str_in_output  no_stop_trim    put back by us   put back
     which stop          stop_reason                 matched_stop    stopping_word    guessed
+    tokens of a text    /tokenize                   the same        its own          -
     stop by id          stop_token_ids              the same        watched by us    -
     ids of the text     return_token_ids            the same        return_tokens    -
     text after messages continue_final_message      the same        /apply-template  last message
@@ -28,8 +29,9 @@ Name = Literal["vllm", "sglang", "llamacpp", "generic"]
 
 TAGS = tuple(
     f"<{slash}{word}>"
-    for word in ("think", "Parallel", "Outlines", "Outline", "Thread", "Conclusion", "Goal", "Path",
-                 "Plan", "Summary", "guideline", "plan", "step", "takeaway")
+    for word in ("think", "Think", "Parallel", "Outlines", "Outline", "Subtask", "Trial", "Thread",
+                 "Conclusion", "Goal", "Path", "Plan", "Summary", "guideline", "plan", "step",
+                 "takeaway", "summary", *(f"think{n}" for n in range(1, 9)))
     for slash in ("", "/")
 )
 """Tags of the known wire formats. Models have them as control tokens, which llama.cpp leaves out
@@ -66,7 +68,7 @@ class Dialect:
     exact_counts: bool = False
     reports_cache: bool = False
     tokenizes: bool = False
-    """It has ``/tokenize`` (for messages too) and ``/detokenize``."""
+    """It has ``/tokenize`` (for messages too) and ``/detokenize``. (llama.cpp has one for text.)"""
     unlimited: Literal["omit", "null", "number"] = "omit"
     """How "as much as fits" is said in a completion request; OpenAI's default is 16 tokens."""
     gauges: Gauges | None = None

@@ -28,6 +28,7 @@ from plait.engines.openai.dialects import BY_NAME, GENERIC, Name
 from plait.engines.openai.errors import NotThere
 from plait.engines.openai.load import LoadGauge
 from plait.engines.openai.probe import Server, find_out
+from plait.engines.openai.spelling import Speller
 from plait.errors import EngineError, EngineRefused, UsageError
 from plait.interfaces import Capabilities, Load, Opening
 
@@ -57,6 +58,7 @@ class OpenAIEngine:
         self._server: Server | None = None
         self._looking = anyio.Lock()
         self._gauge = LoadGauge(self._link)
+        self._speller = Speller(self._link)
         self._limit_name = OLD_LIMIT
         self._words: dict[int, str] = {}
         self._rendered: dict[tuple[Message, ...], str] = {}
@@ -83,7 +85,8 @@ class OpenAIEngine:
         return Capabilities(
             token_ids=dialect.token_ids, chat=server.has_template, logprobs=True,
             cache_report=dialect.reports_cache, exact_counts=dialect.exact_counts,
-            window=server.window, slots=server.slots)
+            window=server.window, slots=server.slots, server=dialect.name,
+            shows_special=dialect is not GENERIC)
 
     async def connect(self) -> Server:
         """Look at the server, once. `stream` and `open` do it by themselves.
@@ -127,6 +130,12 @@ class OpenAIEngine:
         """Messages for our own methods, text in the chat template for a protocol."""
         return await opening.make_opening(
             request, protocol, await self.connect(), self._render_tokens_or_text)
+
+    async def token_counts(self, texts: Sequence[str]) -> list[int | None]:
+        """Into how many tokens the model cuts each text, special tokens counted as one; None
+        where the server does not tell. One short request a text, once. Raises what `connect`
+        raises."""
+        return await self._speller.counts(await self.connect(), texts)
 
     async def load(self) -> Load:
         """How busy the server says it is. Never raises; what is unknown is None."""
