@@ -238,7 +238,7 @@ async def _open(
     """The opening, with what switches the method or the format on, and read as that says."""
     if facts is None:
         opening = await engine.open(request, plan.protocol)
-        return offer(opening) if plan.method == "tools" else opening
+        return offer(opening, request) if plan.method == "tools" else opening
     opening = await engine.open(prepare(request, facts), plan.protocol)
     if facts.answer is None:
         return opening

@@ -73,6 +73,7 @@ def test_a_model_forks_and_joins_by_calling_tools() -> None:
         {"threads": ["t1", "t2"]},
         {"results": [{"id": "t1", "status": "done", "result": "did left"},
                      {"id": "t2", "status": "done", "result": "did right\n\nx=1"}]}]
+    assert all(prompt.startswith("user: Q?\n") for prompt in run.prompts)
     assert run.engine.calls.open == 0
     started = run.events(Started)
     assert [e.label for e in started[1:]] == ["t1: left", "t2: right"]

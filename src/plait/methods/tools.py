@@ -57,9 +57,10 @@ _PASSED_ON = re.compile(
     rf'"name"\s*:\s*"(?:{SPAWN}|{JOIN})"|<function=(?:{SPAWN}|{JOIN})|functions\.(?:{SPAWN}|{JOIN})')
 
 
-def offer(opening: Opening) -> Opening:
-    """``opening`` with the tools, and read as the last turn of a conversation."""
-    return replace(opening, prompt=replace(opening.prompt, tools=TOOLS), read=read_last_turn)
+def offer(opening: Opening, request: Request) -> Opening:
+    """``opening`` as a conversation with the tools, read as that one's last turn."""
+    messages = opening.prompt.messages or request.messages or (Message("user", request.prompt),)
+    return replace(opening, prompt=Prompt(messages=messages, tools=TOOLS), read=read_last_turn)
 
 
 def read_last_turn(text: str) -> str | None:

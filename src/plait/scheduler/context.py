@@ -85,7 +85,12 @@ class Context:
             self._chunks, self._chunk_ids, self._chunk_tokens = [], [], 0
 
     def turn(self, messages: Sequence[Message]) -> None:
-        """Close the turn: what came since the last one goes to the engine as ``messages``."""
+        """Close the turn: what came since the last one goes to the engine as ``messages``.
+
+        Raises `Bug` where the opening is text: that has no turns.
+        """
+        if not self._messages:
+            raise Bug("a turn was closed in a context that is no conversation")
         self._gather()
         self._messages += tuple(messages)
         self._closed = self._chars
