@@ -34,9 +34,10 @@ lint: $(VENV)/.installed-dev
 types: $(VENV)/.installed-dev
 	@$(BIN)/mypy
 
-bench: $(VENV)/.installed  ## the tables of README.md: engine, runtime overhead, forked against sequential
+bench: $(VENV)/.installed  ## the tables of README.md: engine, runtime overhead, eager start, forked against sequential
 	@$(BIN)/python -m benchmarks.engine
 	@$(BIN)/python -m benchmarks.threads
+	@$(BIN)/python -m benchmarks.eager
 	@$(BIN)/python -m benchmarks.countdown
 
 test-live: $(VENV)/.installed-dev  ## tests against real servers (llama.cpp, vLLM); installs them under .live/
