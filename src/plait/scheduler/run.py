@@ -115,6 +115,9 @@ class Run:
         """Make a child of ``parent`` and let it go; see `plait.interfaces.Thread.start`."""
         if self._tasks is None:
             raise Bug("a thread was started in a run that is not running")
+        if spec.role == "fallback":  # nobody will join what the attempt before it has started
+            for other in parent.children:
+                other.cancel("the attempt was given up")
         name = f"{parent.name}.{len(parent.children)}"
         base = parent.context.fork() if spec.family == "fork" else Context()
         child = ScheduledChild(self, name, parent, spec, body, base)
