@@ -22,7 +22,7 @@ from plait.core.events import Event, Noted, Role, RunEnded, RunStarted
 from plait.errors import EngineError, UsageError
 from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
 from plait.policy import choose
-from plait.protocols import Facts, prepare, read_answer
+from plait.protocols import Facts, has_system, prepare, read_answer
 from plait.registry import find_protocol, make_engine, make_method
 from plait.scheduler import Limiter, Run
 from plait.scheduler.ledger import FALLBACK_SHARE
@@ -199,6 +199,9 @@ async def _run(
     metrics = measure(trace.events)
     if facts and facts.mismatch and metrics.forks:
         warnings.insert(0, facts.mismatch)
+    if facts and facts.system and not metrics.forks and has_system(request):
+        warnings.append(f"the model never forked: {facts.title} is switched on by a system message,"
+                        " and the request has its own")
     return _result(metrics, outcome, plan, fallback, correct, tuple(dict.fromkeys(warnings)))
 
 

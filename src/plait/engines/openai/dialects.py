@@ -26,8 +26,9 @@ Name = Literal["vllm", "sglang", "llamacpp", "generic"]
 
 TAGS = tuple(
     f"<{slash}{word}>"
-    for word in ("think", "Parallel", "Outlines", "Outline", "Thread", "Conclusion", "Goal", "Path",
-                 "Plan", "Summary", "guideline", "plan", "step", "takeaway")
+    for word in ("think", "Think", "Parallel", "Outlines", "Outline", "Subtask", "Trial", "Thread",
+                 "Conclusion", "Goal", "Path", "Plan", "Summary", "guideline", "plan", "step",
+                 "takeaway", "summary", *(f"think{i}" for i in range(1, 9)))
     for slash in ("", "/")
 )
 """Tags of the known wire formats. Models have them as control tokens, which llama.cpp leaves out
