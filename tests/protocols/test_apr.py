@@ -178,7 +178,7 @@ def test_a_stop_that_the_text_does_not_show_is_noted() -> None:
     odd, end = events_of(APR(PROMPT), ["\nthinking"], "stop")
     assert isinstance(odd, Oddity)
     assert "does not show" in odd.what
-    assert end == End("done", None)
+    assert end == End("malformed", reason=odd.what)
 
 
 def test_a_block_without_calls_ends_the_thread() -> None:

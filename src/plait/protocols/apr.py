@@ -33,7 +33,8 @@ follows the published client. Where that client loses the whole answer, this mac
     the model writes <Sub Searches> itself                  replaced by <Calling Sub Searches>
     a sub search calls sub searches (one level only)        it ends without result, malformed
     CR LF                                                   read as LF
-    a stop that the text does not show                      noted; then as at the end of text
+    a stop that the text does not show                      noted; what was called is joined, else
+                                                            the thread ends, malformed
 
 A prompt may open with a condition that the model was trained to heed: ``Sub Call Budget: N ``
 before the parent's alone, or ``Token Budget: N `` before every search's, so the latter is copied to
@@ -265,6 +266,8 @@ class APR:
             events.append(Oddity(f"the text ends inside {CALL}"))
             return Wait()
         result = search_result(self._text)
+        if finish == "stop" and result is None:
+            return End("malformed", reason=HIDDEN_STOP)
         if finish in ("eos", "stop") or result is not None:
             return End("done", result)
         return End("budget", reason=f"the search was cut off ({finish})")

@@ -163,6 +163,8 @@ class AsyncThink:
             if self._inside is not None and self._inside[0] == closed:
                 self._fork(closed, self._text[self._inside[1] : tag.start()], events)
                 self._inside = None
+            else:
+                events.append(Oddity(f"</FORK-{closed}> closes nothing"))
             return None
         if answer == "/ANSWER":
             return None
