@@ -1,4 +1,4 @@
-"""Generated input for every protocol machine, transcript reader and checker: `python -m tests.fuzz`.
+"""Generated input for protocol machines, transcript readers, checkers: `python -m tests.fuzz`.
 
     grammar.py    text that looks like a format: its tags, whole and broken, numbers, blanks, noise
     targets.py    what is fed, and what must hold of it

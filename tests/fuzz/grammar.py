@@ -29,7 +29,8 @@ SPAWNED = {
     "asyncthink": (
         "<FORK-1>", "</FORK-1>", "<JOIN-1>", "</JOIN-1>", "<FORK-2>", "</FORK-2>", "<JOIN-2>",
         "</JOIN-2>", "<FORK-3>x</FORK-3>", "<FORK-4>y</FORK-4>", "<FORK-999999>", "<FORK-1234567>",
-        "<JOIN-01>", "<ANSWER>", "</ANSWER>", "<RETURN>", "</RETURN>", "<FORK->", "<FORK-1>a</FORK-1>",
+        "<JOIN-01>", "<ANSWER>", "</ANSWER>", "<RETURN>", "</RETURN>", "<FORK->",
+        "<FORK-1>a</FORK-1>",
     ),
 }
 

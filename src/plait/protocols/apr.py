@@ -178,6 +178,10 @@ class APR:
     def enough(self, outcomes: Sequence[Outcome | None]) -> bool:
         return any(o is not None and o.ok and o.value is not None for o in outcomes)
 
+    def knows(self, name: str) -> bool:
+        """Has the node ``name`` been described so far?"""
+        return name in self._nodes
+
     # --- lines ---------------------------------------------------------------------------------
 
     def _next_end(self) -> int | None:

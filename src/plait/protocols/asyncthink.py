@@ -44,7 +44,8 @@ POOL = 4
 
 _TAG = re.compile(r"<(FORK|JOIN)-(\d{1,6})>|</(FORK)-(\d{1,6})>|<(/?ANSWER)>")
 _LONGEST = len("</FORK-999999>")
-_OWN_TAGS = re.compile(r"<(?=/?(?:FORK-|JOIN-|ANSWER|RETURN))")
+OWN_TAGS = re.compile(r"<(?=/?(?:FORK-|JOIN-|ANSWER|RETURN))")
+"""Where a tag of this format begins."""
 _RETURN, _END_RETURN = "<RETURN>", "</RETURN>"
 
 WORKER = ("You are one of several workers. Think about the task you are given, which is part of a"
@@ -255,7 +256,7 @@ def _returned(outcome: Outcome | None) -> str:
     """A worker's result as untrusted text: it cannot open a tag of this format."""
     if outcome is None or not outcome.value:
         return f"(no result: {outcome.status if outcome else 'cancelled'})"
-    return _OWN_TAGS.sub("(", outcome.value)
+    return OWN_TAGS.sub("(", outcome.value)
 
 
 def _closed(number: str, text: str) -> str:

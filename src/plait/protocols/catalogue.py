@@ -83,9 +83,7 @@ def look_up(name: str) -> Known | None:
     if known is None or not colon:
         return known
     form = known.form
-    if form is None or not form.width or not number.isdecimal():
-        return None
-    if not 1 <= int(number) <= form.most:
+    if form is None or not form.width or number not in map(str, range(1, form.most + 1)):
         return None
     return _of_blocks(replace(form, width=int(number)), known.facts)
 
