@@ -41,7 +41,7 @@ What malformed output comes to, in every format:
                                                             what it wanted cannot be known; a
                                                             thread or a tail is closed
 
-Each of these is noted, the plain text ones once a line.
+All but the numbers that are taken and the items that are not read are noted, once a line each.
 """
 
 from __future__ import annotations
