@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from plait.core import Budget, Chunk, Message, Plan, Prompt, Request, Result, Sampling
+from plait.core import Budget, Message, Plan, Request, Result, Sampling
 from plait.core.events import Appended, Ended, Rewrote, Started, Wrote
 from plait.protocols import CATALOGUE, BlockFormat
 from plait.solve import solve
@@ -27,31 +26,13 @@ class Ran:
     """The root's own text, also where the fallback gave the answer."""
 
 
-class Shredded(ScriptedEngine):
-    """Every chunk comes a character at a time: no tag is one token."""
-
-    @asynccontextmanager
-    async def stream(
-        self, prompt: Prompt, sampling: Sampling
-    ) -> AsyncIterator[AsyncIterator[Chunk]]:
-        async with super().stream(prompt, sampling) as whole:
-            async def characters() -> AsyncIterator[Chunk]:
-                async for chunk in whole:
-                    for place, sign in enumerate(chunk.text):
-                        yield Chunk(sign, int(place == 0))
-                    if chunk.finish is not None:
-                        yield replace(chunk, text="", tokens=0)
-
-            yield characters()
-
-
 def run(
     model: Model, *, budget: Budget | None = None, window: int | None = None,
-    sampling: Sampling | None = None, messages: tuple[Message, ...] = (), shred: bool = False,
-    ids: bool = False,
+    sampling: Sampling | None = None, messages: tuple[Message, ...] = (), ids: bool = False,
+    pieces: Callable[[str], list[str]] | None = None,
 ) -> Ran:
     """Ask ``model`` its format's question. Fails if a thread leaks or text is lost on the way."""
-    engine = (Shredded if shred else ScriptedEngine)(model, window=window, ids=ids)
+    engine = ScriptedEngine(model, window=window, ids=ids, pieces=pieces)
     request = Request("" if messages else model.words.question, messages, sampling or Sampling(),
                       budget or Budget())
     trace, plan = Trace(), Plan("native", model.words.name)
