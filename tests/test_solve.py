@@ -121,7 +121,7 @@ def test_endless_rounds_are_bounded() -> None:
         return " x</Thread>" if prompt.endswith(("1:", "2:")) else BLOCK
 
     result = ask(script, trace, protocol="threadweaver")
-    assert result.fallback == "rounds"
+    assert result.fallback == "the limit on rounds is 32"
     assert result.forks <= 33
 
 

@@ -24,7 +24,7 @@ from plait.fit import examine
 from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
 from plait.methods import offer
 from plait.policy import choose
-from plait.protocols import Facts, prepare, read_answer
+from plait.protocols import Facts, has_system, prepare, read_answer
 from plait.registry import (
     AUTO,
     METHODS,
@@ -229,6 +229,9 @@ async def _run(
     metrics = measure(trace.events)
     if facts and facts.mismatch and metrics.forks:
         warnings.insert(0, facts.mismatch)
+    if facts and facts.system and not metrics.forks and has_system(request):
+        warnings.append(f"the model never forked: {facts.title} is switched on by a system message,"
+                        " and the request has its own")
     return _result(metrics, outcome, plan, fallback, correct, tuple(dict.fromkeys(warnings)))
 
 

@@ -70,6 +70,7 @@ def plait(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave the program with its exit status."""
+    sys.path.append("")  # the folder it is called in, last: `--protocol module:NAME` may lie there
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -52,8 +52,8 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
                                                " [default: nano]")] = None,
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,
     protocol: Annotated[str | None, typer.Option(help="The wire format that the model "
-                                                 "writes, or auto; `plait protocols` lists them."
-                                                 )] = None,
+                                                 "writes, or auto; `plait protocols` lists them. "
+                                                 "One of your own: module:NAME.")] = None,
     method: Annotated[str | None, typer.Option(help="sequential, native, tools or auto.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Also answer sequentially, and "
                                           "compare.")] = False,

@@ -12,7 +12,7 @@ from plait.protocols.catalogue import (
     recognise,
     refusal,
 )
-from plait.protocols.facts import Facts, prepare, read_answer
+from plait.protocols.facts import Facts, has_system, prepare, read_answer
 from plait.protocols.threadweaver import ThreadWeaver
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Known",
     "Refused",
     "ThreadWeaver",
+    "has_system",
     "look_up",
     "prepare",
     "read_answer",

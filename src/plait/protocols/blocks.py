@@ -35,9 +35,13 @@ What malformed output comes to, in every format:
     a trigger where the format does not nest                plain text
     more than ``blocks`` blocks, deeper than ``depth``      plain text
     end of text inside an open list                         no fork, the answer ends
-    the model writes a thread itself                        plain text, noted
+    the model writes a thread itself                        plain text
     a tail that the model ends without its tag              closed, the model goes on
-    a stop that the engine reports but does not show        noted; the text is taken as it is
+    a stop that the engine reports but does not show        the main line ends, malformed, since
+                                                            what it wanted cannot be known; a
+                                                            thread or a tail is closed
+
+All but the numbers that are taken and the items that are not read are noted, once a line each.
 """
 
 from __future__ import annotations
@@ -48,6 +52,7 @@ from dataclasses import dataclass
 
 from plait.core import Finish, Outcome, Stops
 from plait.interfaces import Amend, ChildSpec, End, Event, Fork, Oddity, Splice, Wait, WireProtocol
+from plait.protocols.facts import HIDDEN_STOP
 
 NUMBER = "{n}"
 """Stands for the item's number in headers and close tags."""
@@ -114,14 +119,14 @@ class Blocks:
         self._form = form
         self._level = level
         self._close = fill(form.close, item) if level else ""
-        self._open = fill(form.open, "1")
+        self._own = re.compile(re.escape(form.open).replace(re.escape(NUMBER), r"\d{1,3}"))
         self._text = ""
         self._seen = 0
         self._blocks = 0
         self._in_tail = False
-        self._noted = False
+        self._noted_own = self._noted_trigger = False
         self._reach = max(len(tag) for tag in (form.trigger, form.tail_close, self._close,
-                                               self._open))
+                                               fill(form.open, "100")))
 
     def begin(self) -> Sequence[Event]:
         if self._form.trigger or self._level or self._blocks:
@@ -139,7 +144,7 @@ class Blocks:
             place = self._text.find(candidate, start, end)
             if place >= 0:
                 end, tag = place + len(candidate), candidate
-        events = self._note_own_threads(start, end)
+        events = self._note(start, end)
         if tag:
             self._text = self._text[:end]
             events += self._reached(tag, end)
@@ -148,8 +153,7 @@ class Blocks:
     def close(self, finish: Finish) -> Sequence[Event]:
         form, events = self._form, list[Event]()
         if finish == "stop":
-            events.append(Oddity("the engine stopped at a tag that its text does not show; it may"
-                                 " hide special tokens"))
+            events.append(Oddity(f"{HIDDEN_STOP}; it may hide special tokens"))
         new = self._text[self._seen :]
         if form.list_open and self._can_fork and new.rfind(form.list_open) > new.rfind(
                 form.trigger):
@@ -165,6 +169,8 @@ class Blocks:
             if not form.final_tail:
                 return [*events, self._leave_tail(why)]
             events.append(Oddity(why))
+        elif finish == "stop":
+            return [*events, End("malformed", self._text, HIDDEN_STOP)]
         return [*events, End("done", self._text)]
 
     def child(self, fork: Fork) -> tuple[ChildSpec, WireProtocol]:
@@ -244,23 +250,41 @@ class Blocks:
         start = new.rfind(form.list_open)
         found = form.read_items(new[start : -len(form.trigger)]) if start >= 0 else []
         items: dict[str, str] = {}
+        skipped = 0
         for number, text, _ in found:
             if number in items:
                 events.append(Oddity(f"item {number} is given twice; the first counts"))
             elif len(items) >= form.most:
-                events.append(Oddity(f"more than {form.most} items; {number} is skipped"))
+                skipped += 1
             else:
                 items[number] = text
+        if skipped:
+            events.append(Oddity(f"more than {form.most} items; {skipped} skipped"))
         return items, events
 
-    def _note_own_threads(self, start: int, end: int) -> list[Event]:
-        """A warning, once, when a line that has no thread open writes one itself."""
-        if self._noted or self._level >= self._form.depth:
-            return []
-        if self._text.find(self._open, start, end) < 0:
-            return []
-        self._noted = True
-        return [Oddity(f"the model wrote {self._open} itself")]
+    def _note(self, start: int, end: int) -> list[Event]:
+        """Warnings, once a line each, for tags that are plain text where they stand."""
+        form = self._form
+        found: list[tuple[int, str]] = []
+        if not self._noted_own and (own := self._own.search(self._text, start, end)):
+            self._noted_own = True
+            found.append((own.end(), f"the model wrote {own[0]} itself"))
+        if form.trigger and not self._noted_trigger and not self._can_fork:
+            place = self._text.find(form.trigger, start, end)
+            if place >= 0:
+                self._noted_trigger = True
+                found.append((place + len(form.trigger), self._why_plain()))
+        return [Oddity(what) for _, what in sorted(found)]
+
+    def _why_plain(self) -> str:
+        """Why a trigger does not fork here."""
+        form = self._form
+        if self._in_tail:
+            return f"{form.trigger} before {form.tail_close} is plain text"
+        if self._level >= form.depth:
+            where = f"more than {form.depth} levels deep" if form.nested else "inside a thread"
+            return f"{form.trigger} {where} is plain text"
+        return f"{form.trigger} after {form.blocks} blocks is plain text"
 
     def _leave_tail(self, why: str) -> Amend:
         self._in_tail = False

@@ -19,6 +19,9 @@ Measure = Literal["1 - L/T", "T/L", "parallel share", "responses with a block", 
 MISMATCH = ("trained with siblings that start at one position and cannot see each other; the join"
             " here is read again as plain causal text, which differs from that")
 
+HIDDEN_STOP = "the engine stopped at a tag that its text does not show"
+"""What every machine says when a stream ended at one of its stops and the text lacks it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -70,9 +73,14 @@ def prepare(request: Request, facts: Facts) -> Request:
         asked = messages[last]
         messages = (*messages[:last], replace(asked, content=asked.content + facts.suffix),
                     *messages[last + 1 :])
-    if facts.system and all(m.role not in ("system", "developer") for m in messages):
+    if facts.system and not has_system(request):
         messages = (Message("system", facts.system), *messages)
     return replace(request, prompt="", messages=messages)
+
+
+def has_system(request: Request) -> bool:
+    """Does the request say itself how the model is to work?"""
+    return any(m.role in ("system", "developer") for m in request.messages)
 
 
 def read_answer(text: str, facts: Facts) -> str | None:

@@ -241,12 +241,11 @@ class _Reader:
                 return
 
     def _check_flat(self, begin: int) -> None:
-        """No block inside a thread."""
-        form = self.form
-        for tag in (form.list_open, form.trigger, fill(form.open, "1")):
-            place = self.text.find(tag, begin, self.at) if tag else -1
-            if place >= 0:
-                self.fault(place, f"{tag} inside a thread")
+        """No list inside a thread. (Its machine has noted triggers and threads.)"""
+        tag = self.form.list_open
+        place = self.text.find(tag, begin, self.at) if tag else -1
+        if place >= 0:
+            self.fault(place, f"{tag} inside a thread")
 
     def _check_open_tags(self, parts: Sequence[str | Block]) -> None:
         """The block that was just read stands inside its wrapper."""

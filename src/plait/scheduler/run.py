@@ -59,6 +59,7 @@ class Run:
         self._engines = engines
         self._started = anyio.current_time()
         self._threads = 1
+        self._refusals: set[str] = set()
         self._clocks: dict[str, int] = {}
         self._endings: dict[str, anyio.Event] = {}
         self._tasks: TaskGroup | None = None
@@ -131,7 +132,9 @@ class Run:
         self.emit(Started(self.now(), name, parent.name, spec.family, spec.role, at, spec.label,
                           spec.after))
         if refusal := self._refusal(parent):
-            parent.note(f"thread {name} was not started: {refusal}", warning=True)
+            first = refusal not in self._refusals  # a model may ask for thousands
+            self._refusals.add(refusal)
+            parent.note(f"thread {name} was not started: {refusal}", warning=first)
             child.end(Outcome("budget", reason=refusal))
         else:
             self._tasks.start_soon(self._live, child)

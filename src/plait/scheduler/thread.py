@@ -80,8 +80,10 @@ class ScheduledThread:
         for part in parts:
             if isinstance(part, str):
                 segments = [make_segment("runtime", part, self.engine.encode)] if part else []
-            else:
+            elif part.segments or not part.text:
                 segments = [replace(s, author="runtime") for s in part.segments]
+            else:  # a thread that was cancelled, or an outcome that a method made
+                segments = [make_segment("runtime", part.text, self.engine.encode)]
             for segment in segments:
                 self.context.add(segment)
             if segments:

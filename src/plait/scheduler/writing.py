@@ -7,8 +7,8 @@ does not run. All three are given back in `_close`, however the stream ends.
 A lease is a *share* of what is left when many threads want the same tokens. A thread that has
 used up its share and is not done asks again (`_Grant.renewable`): the engine continues from a
 prompt that it has in its cache, and threads that need little leave their part to those that need
-much. Inside a call of a tool there is no asking again, since no server continues one: it ends cut
-off, and whoever reads it sees that.
+much; a stop that lies across two such requests is found by `Seam`. Inside a call of a tool there is
+no asking again, since no server continues one: it ends cut off, and whoever reads it sees that.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from plait.core import Chunk, Finish, Sampling, Stops
 from plait.core.events import Answered, Asked, Noted, Wrote
 from plait.errors import EngineError, EngineOverloaded, EngineUnreachable
 from plait.scheduler.ledger import Lease
+from plait.scheduler.seam import Seam
 
 if TYPE_CHECKING:
     from plait.scheduler.thread import ScheduledThread
@@ -50,6 +51,7 @@ class Writing:
         self._until = until
         self._left = limit
         self._sampling = sampling
+        self._seam = Seam(until.strings + sampling.stop)
         self._grant = Grant(0)
         self._lease: Lease | None = None
         self._source: AsyncIterator[Chunk] | None = None
@@ -146,6 +148,8 @@ class Writing:
     async def _take(self, chunk: Chunk) -> Chunk | None:
         """Book a chunk; None if there is nothing in it for the reader."""
         thread, run = self._thread, self._thread.run
+        if across := self._seam.take(chunk.text):
+            chunk = self._cut(chunk, *across)
         if chunk.tokens or chunk.text or chunk.calls:
             if self._written == 0:
                 run.limiter.succeeded(anyio.current_time() - self._asked_at)
@@ -167,6 +171,7 @@ class Writing:
         finish, what = chunk.finish, "the context window"
         if finish == "length":
             if self._grant.renewable and not self._called:
+                self._seam.cross()
                 return replace(chunk, finish=None) if chunk.text or chunk.tokens else None
             finish, what = self._grant.ends, self._grant.what
         self._finish(finish, what)
@@ -177,8 +182,17 @@ class Writing:
         shows it is dropped; one that ends the text would have been taken."""
         self._record("left")
         await self._close()
+        self._seam.cross()
         if self._called:
             self._finish("budget", "total tokens")
+
+    def _cut(self, chunk: Chunk, end: int, stop: str) -> Chunk:
+        """``chunk`` as an engine would have sent it that had seen all of ``stop``."""
+        ids = chunk.ids
+        if ids is not None and end < len(chunk.text):
+            again = self._thread.engine.encode(chunk.text[:end])
+            ids = None if again is None else tuple(again)
+        return replace(chunk, text=chunk.text[:end], ids=ids, finish="stop", stop=stop)
 
     def _finish(self, finish: Finish, what: str) -> None:
         self._done = True

@@ -63,15 +63,18 @@ class Calls:
 
 
 class ScriptedEngine:
-    """See the module's docstring. ``ids``: speak token ids as well, like an embedded engine."""
+    """See the module's docstring. ``ids``: speak token ids as well, like an embedded engine.
+    ``pieces``: how text is cut into tokens (``list``: a character each, so no tag is one)."""
 
     name = "scripted"
     model = "script"
 
     def __init__(
-        self, script: Script, *, ids: bool = False, window: int | None = None, every: float = 0.01
+        self, script: Script, *, ids: bool = False, window: int | None = None, every: float = 0.01,
+        pieces: Callable[[str], list[str]] | None = None,
     ) -> None:
         self._script = script
+        self._cut = pieces or cut_pieces
         self._every = every
         self._vocabulary: dict[str, int] | None = {} if ids else None
         self._pieces: list[str] = []
@@ -83,7 +86,7 @@ class ScriptedEngine:
     def encode(self, text: str, *, opening: bool = False) -> Sequence[int] | None:
         if self._vocabulary is None:
             return None
-        return [self._id(piece) for piece in cut_pieces(text)]
+        return [self._id(piece) for piece in self._cut(text)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids`` as `encode` gave them."""
@@ -134,14 +137,14 @@ class ScriptedEngine:
         if isinstance(play, str):
             play = Play(play, every=self._every)
         body, stop, finish = _until_stop(play, sampling)
-        pieces: list[str | CallDelta] = [*cut_pieces(body)]
+        pieces: list[str | CallDelta] = [*self._cut(body)]
         if stop is None:
             pieces += _cut_calls(play.calls)
         if sampling.max_tokens is not None and len(pieces) > sampling.max_tokens:
             pieces, stop, finish = pieces[: sampling.max_tokens], None, "length"
         await anyio.sleep(play.first)
         size = max(1, play.chunk)
-        prompt_tokens = len(cut_pieces(text))
+        prompt_tokens = len(self._cut(text))
         for start in range(0, len(pieces), size):
             if play.error is not None and start >= play.error_after:
                 raise play.error
