@@ -81,14 +81,15 @@ class Prompt:
 
     ``messages`` (if any) come first, rendered by the engine's chat template; ``text`` continues
     the assistant's turn after them, or is the whole prompt when there are none. ``ids`` replace
-    ``text`` where all of it is known as token ids. ``tools`` may be called by the model; they
-    need messages.
+    ``text`` where all of it is known as token ids; where only some of it is, ``parts`` are the
+    same text piece by piece. ``tools`` may be called by the model; they need messages.
     """
 
     text: str = ""
     ids: tuple[int, ...] | None = None
     messages: tuple[Message, ...] = ()
     tools: tuple[Tool, ...] = ()
+    parts: tuple[str | tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

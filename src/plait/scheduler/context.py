@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from plait.core import Author, Message, Prompt, Segment, Tool
 from plait.errors import Bug
@@ -177,8 +178,10 @@ class Context:
         segments = list(self._open_segments())
         segments.reverse()
         text = "".join(s.text for s in segments)
-        ids = tuple(i for s in segments for i in s.ids or ()) if self._whole_ids else None
-        return Prompt(text=text, ids=ids, messages=self._messages, tools=self._tools)
+        if self._whole_ids:
+            ids = tuple(i for s in segments for i in s.ids or ())
+            return Prompt(text, ids, self._messages, self._tools)
+        return Prompt(text, None, self._messages, self._tools, _parts(segments))
 
     def _open_segments(self) -> Iterator[Segment]:
         """Those of the turn that is not closed, the last one first."""
@@ -196,6 +199,18 @@ class Context:
         while node is not None:
             yield from reversed(node.parts)
             node = node.before
+
+
+def _parts(segments: Sequence[Segment]) -> tuple[str | tuple[int, ...], ...]:
+    """Ids where there are any, text between; nothing where there are none at all."""
+    if all(s.ids is None for s in segments):
+        return ()
+    parts: list[str | tuple[int, ...]] = []
+    for known, run in groupby(segments, key=lambda s: s.ids is not None):
+        alike = list(run)
+        parts.append(tuple(i for s in alike for i in s.ids or ()) if known
+                     else "".join(s.text for s in alike))
+    return tuple(part for part in parts if part)
 
 
 def make_segment(

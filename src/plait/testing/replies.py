@@ -63,6 +63,7 @@ class Writing:
         self._reply = reply
         self._body = body
         self._dialect = dialect
+        self._last_token = ""
         pieces = cut_pieces(reply.text) if isinstance(reply.text, str) else list(reply.text)
         self._pieces, self._stop, self._reason = self._until_stop(pieces or [""])
         self._calls = list(_cut_calls(reply.calls, body))
@@ -96,6 +97,7 @@ class Writing:
         for piece in pieces:
             if end > 0 or not kept:
                 kept.append(piece[:max(0, end)])
+                self._last_token = piece  # the text is cut, the token is not
             end -= len(piece)
         return kept, stop, "stop"
 
@@ -114,7 +116,8 @@ class Writing:
     def _choice(self, piece: str, last: bool) -> dict[str, object]:
         choice: dict[str, object] = {"index": 0, "finish_reason": self._reason if last else None}
         if self._body.get("return_token_ids"):
-            choice["token_ids"] = [self._upstream.token(piece)]
+            token = self._last_token if last and self._stop is not None else piece
+            choice["token_ids"] = [self._upstream.token(token)]
         if self._dialect == "vllm":
             choice["stop_reason"] = self._stop if last else None
         elif self._dialect == "sglang" and last:

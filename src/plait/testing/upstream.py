@@ -199,6 +199,8 @@ class Upstream:
     def _reply(self, body: Body, number: int) -> Reply:
         script = self._script
         if callable(script):
+            if isinstance(body.get("prompt"), list):  # a script reads text
+                body = {**body, "prompt": "".join(self._words[i] for i in body["prompt"])}
             found = script(body)
         elif isinstance(script, (str, Reply)):
             found = script

@@ -69,6 +69,10 @@ class Assembler:
         self._held: Chunk | None = None
         self.cut = False
         """It was ended by us; the server would go on."""
+        self.unsettled: tuple[tuple[int, ...], str, tuple[int, ...]] | None = None
+        """All ids, all text and the last chunk's ids of a text that a stop has ended perhaps in
+        the middle of a token; only the server's tokenizer can tell."""
+        self._ids: list[int] = []
         self._thinking = before.rfind(OPEN) > before.rfind(CLOSE)
         self._wrapping = False
         self._called = False
@@ -135,6 +139,7 @@ class Assembler:
         self._generated += tokens
         self._exact &= not guessed
         ids = piece.ids if self._dialect.token_ids else None
+        self._ids += ids or ()
         logprobs = piece.logprobs if self._sampling.logprobs else None
         self._called |= bool(piece.calls)
         return Chunk(self._spoken(piece), tokens, ids, logprobs, calls=piece.calls,
@@ -212,9 +217,11 @@ class Assembler:
         if place < 0:
             return replace(chunk, text=chunk.text + stop, ids=None)
         text = chunk.text[: max(0, place + len(stop) - len(tail))]
-        whole = text == chunk.text == stop and len(chunk.ids or ()) == 1
+        if chunk.ids is None or (text == chunk.text == stop and len(chunk.ids) == 1):
+            return replace(chunk, text=text)
         # A stop may end inside a token; then ids and text say different things.
-        return replace(chunk, text=text, ids=chunk.ids if whole else None)
+        self.unsettled = tuple(self._ids), "".join(self._texts[1:]) + text, chunk.ids
+        return replace(chunk, text=text, ids=None)
 
     def _keeps(self, chunk: Chunk, stop: str) -> bool:
         """Did the server leave the stop in the text?"""

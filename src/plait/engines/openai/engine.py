@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 import anyio
@@ -28,7 +29,7 @@ from plait.engines.openai.dialects import BY_NAME, GENERIC, Name
 from plait.engines.openai.errors import NotThere
 from plait.engines.openai.load import LoadGauge
 from plait.engines.openai.probe import Server, find_out
-from plait.engines.openai.spelling import Speller
+from plait.engines.openai.tokens import Tokenizer
 from plait.errors import EngineError, EngineRefused, UsageError
 from plait.interfaces import Capabilities, Load, Opening
 
@@ -58,7 +59,7 @@ class OpenAIEngine:
         self._server: Server | None = None
         self._looking = anyio.Lock()
         self._gauge = LoadGauge(self._link)
-        self._speller = Speller(self._link)
+        self._tokenizer = Tokenizer(self._link)
         self._limit_name = OLD_LIMIT
         self._words: dict[int, str] = {}
         self._rendered: dict[tuple[Message, ...], str] = {}
@@ -102,7 +103,8 @@ class OpenAIEngine:
             return self._server
 
     def encode(self, text: str, *, opening: bool = False) -> Sequence[int] | None:
-        """None: the tokenizer is on the server."""
+        """None: the tokenizer is on the server, which `stream` asks for the parts of a prompt
+        that have no ids yet."""
         return None
 
     @asynccontextmanager
@@ -119,7 +121,8 @@ class OpenAIEngine:
             raise EngineRefused("a model without a chat template can be offered no tools")
         if sampling.stop_ids and not (server.dialect.stop_ids or server.dialect.native):
             raise UsageError(f"{self.base_url} cannot stop at token ids", hint="Stop at a string.")
-        desk = Desk(self._link, server, self._word, self._count, self._learn_limit)
+        desk = Desk(self._link, server, self._word, self._count, self._learn_limit,
+                    partial(self._tokenizer.settle, server))
         call = Call(desk, await self._question(server, prompt, sampling))
         try:
             yield call
@@ -135,7 +138,7 @@ class OpenAIEngine:
         """Into how many tokens the model cuts each text, special tokens counted as one; None
         where the server does not tell. One short request a text, once. Raises what `connect`
         raises."""
-        return await self._speller.counts(await self.connect(), texts)
+        return await self._tokenizer.counts(await self.connect(), texts)
 
     async def load(self) -> Load:
         """How busy the server says it is. Never raises; what is unknown is None."""
@@ -164,6 +167,8 @@ class OpenAIEngine:
         if dialect.native:
             body = wire.native_body(server.model, prompt, sampling)
             return Question("/completion", body, wire.read_native, prompt, sampling)
+        if prompt.parts and dialect.token_ids and dialect.tokenizes:
+            prompt = replace(prompt, ids=await self._tokenizer.splice(server, prompt.parts))
         body = wire.completion_body(server.model, prompt, sampling, dialect)
         if dialect.unlimited == "number" and "max_tokens" not in body and server.window:
             used = await self._count(prompt)
