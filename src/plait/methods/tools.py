@@ -222,9 +222,8 @@ class _Conversation:
     def _spawn(self, number: int, call: ToolCall) -> tuple[dict[str, object], list[str]]:
         """Start what was not started while the call was written, and say what came of each."""
         tasks, faults = tasks_in(call.arguments)
-        for task in tasks:
-            if (number, task.place) not in self._started:
-                self._start(number, task)
+        for task in tasks:  # all of them have started, unless something was read otherwise so far
+            self._start(number, task)
         mine = {place: name for (at, place), name in self._started.items() if at == number}
         refused = [f"task {place} was not started: {name}" for place, name in sorted(mine.items())
                    if name not in self._spawned]
@@ -234,8 +233,11 @@ class _Conversation:
         return {"threads": threads}, faults + refused
 
     def _start(self, number: int, task: Task) -> None:
-        """Start a thread, unless the model may call nothing any more."""
-        if self._last or (number, task.place) in self._started:
+        """Start a thread for a task of this turn that has none yet."""
+        if (number, task.place) in self._started:
+            return
+        if self._last:
+            self._started[number, task.place] = "no round of calls is left"
             return
         name = f"t{len(self._spawned) + 1}"
         words = f"{task.text}\n\n{task.context}" if task.context else task.text

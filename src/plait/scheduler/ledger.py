@@ -158,17 +158,17 @@ class Ledger:
         self.run = Account(total)
         self.work = self.run.open(None if total is None else total - fallback)
         self.branches = self.work.open(None if total is None else total - fallback - join)
-        self._leases: list[Lease] = []
+        self._leases: dict[Lease, None] = {}  # a set that keeps its order
 
     def lend(self, account: Account, tokens: int | None) -> Lease:
         """A lease on ``account`` that `make_room` may shrink. End it with `settle`."""
         lease = account.reserve(tokens)
-        self._leases.append(lease)
+        self._leases[lease] = None
         return lease
 
     def settle(self, lease: Lease) -> None:
         """Close a lease that was lent."""
-        self._leases.remove(lease)
+        del self._leases[lease]
         lease.close()
 
     def make_room(self, account: Account, least: int, contenders: int) -> None:

@@ -159,8 +159,10 @@ class Writing:
                 self._left -= chunk.tokens
             if self._lease is not None:
                 self._lease.spend(chunk.tokens)
-            self._called |= bool(chunk.calls)
-            text = chunk.text + "".join(delta.shown for delta in chunk.calls)
+            text = chunk.text
+            if chunk.calls:
+                self._called = True
+                text += "".join(delta.shown for delta in chunk.calls)
             thread.context.write(text, chunk.ids, chunk.tokens)
             thread.tokens += chunk.tokens
             run.emit(Wrote(run.now(), thread.name, text, chunk.tokens, chunk.estimated))
