@@ -112,7 +112,8 @@ def test_a_stray_trigger_does_not_fork_old_outlines_again() -> None:
 def test_a_number_given_twice_counts_once() -> None:
     text = BLOCK.replace("2: b", "1: b")
     assert [(f.item, f.text) for f in forks_of(text)] == [("1", " a")]
-    assert "twice" in oddities_of(text)[0]
+    again = BLOCK.replace("2: b", "1: b</Outline><Outline>1: c")
+    assert oddities_of(again) == ["item 1 is given twice; the first counts"]
 
 
 def test_gaps_and_dotted_numbers_are_taken_as_they_are() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import pytest
 
 from plait.core import Outcome
@@ -94,6 +96,24 @@ def test_a_number_of_thousands_of_digits_is_a_fault_like_any_other() -> None:
     assert "9 where 0 belongs" in faults("apr", text)[0][0]
 
 
+@pytest.mark.parametrize(("name", "text"), [
+    ("threadweaver", "<Outlines>\n" + "<Outline>1: a" * 20_000 + "</Outlines>"),
+    ("threadweaver", "</Outlines>" * 20_000),
+    ("threadweaver", "<Thread>\n1:" * 20_000),
+    ("threadweaver", TW * 1_000),
+    ("multiverse", "<Goal><Outline>1: a</Outline></Goal>\n<Path>\n1:" * 6_000),
+    ("parathinker", "<think1>" * 20_000),
+    ("apr", "<Calling Sub Searches>\n" * 15_000),
+    ("apr", "Moving to Node #" + "0," * 100_000),
+    ("asyncthink", "<FORK-1>a</FORK-1><JOIN-1>\nx\n</JOIN-1>" * 6_000),
+    ("asyncthink", "<" * 200_000),
+])
+def test_a_long_transcript_is_read_in_time_whatever_is_in_it(name: str, text: str) -> None:
+    since = process_time()
+    assert check(CATALOGUE[name], text).size.total > 1_000
+    assert process_time() - since < 5
+
+
 # --- formats that spawn ------------------------------------------------------------------------
 
 
@@ -121,6 +141,7 @@ def test_a_fault_of_a_search_has_its_place(old: str, new: str, what: str, place:
     ("<Calling Sub Searches>\n<End Calling Sub Searches>\n", ["a call without sub searches"]),
     ("<Calling Sub Searches>\n<Start Sub Search 0 at level 1> Moving to Node #0,1",
      ["the text ends inside <Calling Sub Searches>"]),
+    ("<Calling Sub Searches>\n", ["the text ends inside <Calling Sub Searches>"]),
     ("<Sub Searches>\n<End Sub Searches>\n", ["a join of no sub search"]),
 ])
 def test_the_end_of_a_search_is_read_too(written: str, what: list[str]) -> None:

@@ -266,8 +266,9 @@ class APR:
         return Amend(splice, f"the model wrote {JOINED} itself")
 
     def _end(self, finish: Finish, events: list[Event]) -> Event:
-        if self._called:
+        if self._block is not None:
             events.append(Oddity(f"the text ends inside {CALL}"))
+        if self._called:
             return Wait()
         result = search_result(self._text)
         if finish == "stop" and result is None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from plait.core import Outcome
 from plait.interfaces import Amend, End, Event, Fork, Oddity, Wait
@@ -151,7 +152,7 @@ class _Reader:
         if number := re.match(r"item (\S+) is given twice", what):
             places = [p for n, _, p in self.form.read_items(self.text[start : self.at])
                       if n == number[1]]
-            return start + places[-1] if places else self.at
+            return start + places[1] if len(places) > 1 else self.at
         return self.at
 
     # --- blocks --------------------------------------------------------------------------------
@@ -290,9 +291,9 @@ def _loose(expected: str) -> str:
 def _merged(parts: Sequence[str | Block]) -> tuple[str | Block, ...]:
     """Neighbouring words made one, empty ones left out."""
     merged: list[str | Block] = []
-    for part in parts:
-        if isinstance(part, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += part
-        elif part:
-            merged.append(part)
+    for words, group in groupby(parts, lambda part: isinstance(part, str)):
+        if not words:
+            merged += group
+        elif text := "".join(part for part in group if isinstance(part, str)):
+            merged.append(text)
     return tuple(merged)
