@@ -2,11 +2,24 @@
 
 from plait.core.outcome import Outcome, Result, Status
 from plait.core.request import Budget, Plan, Request, Sampling
-from plait.core.text import Author, Chunk, Finish, Message, Prompt, Segment, Stops, Usage
+from plait.core.text import (
+    Author,
+    CallDelta,
+    Chunk,
+    Finish,
+    Message,
+    Prompt,
+    Segment,
+    Stops,
+    Tool,
+    ToolCall,
+    Usage,
+)
 
 __all__ = [
     "Author",
     "Budget",
+    "CallDelta",
     "Chunk",
     "Finish",
     "Message",
@@ -19,5 +32,7 @@ __all__ = [
     "Segment",
     "Status",
     "Stops",
+    "Tool",
+    "ToolCall",
     "Usage",
 ]

@@ -2,5 +2,6 @@
 
 from plait.methods.native import Native, drive
 from plait.methods.sequential import Sequential
+from plait.methods.tools import Tools, offer
 
-__all__ = ["Native", "Sequential", "drive"]
+__all__ = ["Native", "Sequential", "Tools", "drive", "offer"]
