@@ -39,8 +39,8 @@ Piece = tuple[str, bool, int]
 """Text, whether the model writes it, and its branch."""
 
 SHARES = {
-    "s3": 0.08, "apr_call": 0.16, "apr_join": 0.05, "sequential": 0.17, "sheet": 0.25,
-    "sheet_woven": 0.29,
+    "s3": 0.10, "apr_call": 0.18, "apr_join": 0.05, "sequential": 0.17, "sheet": 0.25,
+    "sheet_woven": 0.25,
 }
 """Share of the tokens that each kind of document gets."""
 
@@ -150,7 +150,7 @@ _WIDTHS = {1: 9, 2: 8, 3: 6, 4: 4, 5: 2, 6: 2, 7: 1, 8: 2, 10: 1, 12: 1, 14: 1, 
 def _fresh_sheet(random: Random) -> Sheet:
     while True:
         width = random.choices(list(_WIDTHS), list(_WIDTHS.values()))[0]
-        shortest = random.choice((1, 1, 2, 3, 4, 5))
+        shortest = random.choice((1, 1, 1, 2, 3, 4, 5))
         made = sheet.draw(random, width, range(shortest, shortest + random.choice((1, 2, 4))))
         if len(made.lines) <= sheet.LINES and not sheet.is_held_out(made):
             first = random.randint(0, sheet.LINES - len(made.lines))  # late names need practice too

@@ -23,8 +23,9 @@ NAMES = tuple(sheet.name(place) for place in range(sheet.LINES))
 """The names in a sheet. With the mark behind it a name is one token too: what follows a token is
 easy to look up, what follows two is not."""
 
-THREADS = range(1, 25)
-"""Numbers of ThreadWeaver's outlines and threads; with their tags they are one token each."""
+CHAINS = sheet.WIDTHS
+"""Numbers of a sheet's chains. At the beginning of a line, in the prompt and in a thread's header,
+a number is one token: a thread finds its chain behind the token that it begins with."""
 
 PHRASES = (
     "Current State: ",
@@ -63,8 +64,9 @@ PHRASES = (
     "Answer: ",
     *NAMES[26:],
     *(name + mark for mark in "=:" for name in NAMES),
-    *(tag + f"{n}:" for tag in ("<Outline>", "<Thread>\n") for n in THREADS),
-    *(f",{name}" for name in NAMES),
+    *(before + f"{n}:" for before in ("<Outline>", "\n") for n in CHAINS),
+    " chain</Outline>\n",
+    "Sheet",
 )
 
 
@@ -92,14 +94,11 @@ def load(path: Path) -> Tokenizer:
 
 def sums(tokenizer: Tokenizer) -> dict[int, tuple[int, int]]:
     """For each token that is a name with a mark, or a tag with a number: the tokens of both."""
-    pairs = [(name, mark, "") for mark in "=:" for name in NAMES]
-    pairs += [(",", name, "") for name in NAMES]
-    pairs += [(tag, str(n), ":") for tag in ("<Outline>", "<Thread>") for n in THREADS]
-    return {tokenizer.token_to_id(f"{a}{_BREAK.get(a, '')}{b}{end}"):
-            (tokenizer.token_to_id(a), tokenizer.token_to_id(b)) for a, b, end in pairs}
-
-
-_BREAK = {"<Thread>": "\n"}
+    made = {name + mark: (name, mark) for mark in "=:" for name in NAMES}
+    made |= {f"<Outline>{n}:": ("<Outline>", str(n)) for n in CHAINS}
+    made |= {f"\n{n}:": (str(n), ":") for n in CHAINS}
+    return {tokenizer.token_to_id(whole): (tokenizer.token_to_id(a), tokenizer.token_to_id(b))
+            for whole, (a, b) in made.items()}
 
 
 def numbers(tokenizer: Tokenizer) -> list[int]:

@@ -143,7 +143,10 @@ def run(engine: Engine, question: str, protocol: str) -> Ran:
     trace = Trace()
 
     async def main() -> Result:
-        return await solve(question, engine=engine, plan=Plan("native", protocol), trace=trace)
+        try:
+            return await solve(question, engine=engine, plan=Plan("native", protocol), trace=trace)
+        finally:
+            await engine.aclose()
 
     result = anyio.run(main)
     before: dict[str, str] = {}

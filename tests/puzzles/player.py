@@ -26,7 +26,7 @@ from plait.testing import Play, ScriptedEngine
 _STATE = re.compile(r"Current State: (\d+):\[([\d, ]+)\], Operations: \[(.*?)\]")
 _GOAL = re.compile(r"<Goal Reached in Sub Search \d+ at level 1 at Node #0,\d+>\n(.*)\n")
 _HEADER = re.compile(r"\n<Thread>\n(\d+):$")
-_ASKED = re.compile(r"\A[a-z]\d?=.*?\?", re.DOTALL)
+_ASKED = re.compile(r"\ASheet\n.*?\?", re.DOTALL)
 
 
 def continuation(text: str) -> str:

@@ -125,7 +125,8 @@ def test_people_may_write_a_sheet_in_many_ways(words: str) -> None:
     assert sheet is not None
     assert (sheet.answer, sheet.width) == (161, 2)
     assert {str(sheet), str(sheet.renamed(0))} <= {
-        "a=17+25\nb=a*3;\nc=81-46.\nd=b+c?", "a=81-46;\nb=17+25\nc=b*3.\nd=c+a?"}
+        "Sheet\n1:a=17+25\nb=a*3;\n2:c=81-46;\nd=b+c?",
+        "Sheet\n1:a=81-46;\n2:b=17+25\nc=b*3;\nd=c+a?"}
 
 
 def test_without_a_question_the_last_value_is_asked_for() -> None:
@@ -185,12 +186,13 @@ def test_a_sheet_is_worked_out_as_the_card_shows() -> None:
     sheet = parse_sheet(DEMO)
     assert sheet is not None
     assert sheet_trace.sequential(sheet) == (
-        "\na=17+25=a:42\nb=a:42*3;b:126\nc=81-46.c:35\nd=b:126+c:35?d:161\nAnswer: 161")
-    assert str(sheet) == "a=17+25\nb=a*3;\nc=81-46.\nd=b+c?"
+        "\na=17+25=a:42\nb=a:42*3;b:126\nc=81-46;c:35\nd=b:126+c:35?d:161\nAnswer: 161")
+    assert str(sheet) == "Sheet\n1:a=17+25\nb=a*3;\n2:c=81-46;\nd=b+c?"
     assert sheet_trace.outlines(sheet) == (
-        "<Parallel>\n<Outlines>\n<Outline>1: a,b</Outline>\n<Outline>2: c</Outline>\n</Outlines>")
+        "<Parallel>\n<Outlines>\n<Outline>1: chain</Outline>\n<Outline>2: chain</Outline>\n"
+        "</Outlines>")
     assert sheet_trace.threads(sheet) == (
-        " a=17+25=a:42\nb=a:42*3;b:126</Thread>", " c=81-46.c:35</Thread>")
+        "a=17+25=a:42\nb=a:42*3;b:126</Thread>", "c=81-46;c:35</Thread>")
     assert sheet_trace.final(sheet) == (
         "</Parallel>\nd=b:126+c:35?d:161\n</think>\nAnswer: 161")
 

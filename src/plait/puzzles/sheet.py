@@ -130,18 +130,18 @@ class Sheet:
         return f"{', '.join(lines)}, {self.lines[-1].name}?"
 
     @cached_property
-    def marks(self) -> tuple[str, ...]:
+    def marks(self) -> dict[Line, str]:
         """What stands behind each line: nothing while its chain goes on and behind a line that
-        combines values, a semicolon at the end of a chain, a full stop at the end of the last
-        chain, a question mark behind the last line of all."""
-        ends = [";" * (line is chain[-1]) for chain in self.chains for line in chain]
-        marks = [*ends, *("" for _ in self.combining)]
-        marks[len(ends) - 1], marks[-1] = ".", "?"
-        return tuple(marks)
+        combines values, a semicolon at the end of a chain, a question mark behind the last line
+        of all."""
+        ends = {chain[-1]: ";" for chain in self.chains}
+        return {**dict.fromkeys(self.lines, ""), **ends, self.lines[-1]: "?"}
 
     def __str__(self) -> str:
-        """All lines with their marks."""
-        return "\n".join(f"{line}{mark}" for line, mark in zip(self.lines, self.marks, strict=True))
+        """All lines with their marks, and in front of each chain its number."""
+        numbers = {chain[0]: f"{n}:" for n, chain in enumerate(self.chains, start=1)}
+        return "Sheet" + "".join(f"\n{numbers.get(line, '')}{line}{self.marks[line]}"
+                                 for line in self.lines)
 
     def renamed(self, first: int) -> Sheet:
         """The same sheet with names that begin at the place ``first``."""

@@ -4,7 +4,7 @@ A line is copied with its mark, and each value is put behind its name as it is c
 `b=a:42*3=b:126`, or `b=a:42*3;b:126` at the end of a chain. So every token is one small decision:
 copy on, look a value up behind its name, work the line out. In one thread all lines follow in
 their order. In ThreadWeaver's format a sheet of one chain is answered the same way; a wider one
-opens a thread for each chain. An outline walks along the lines of its chain.
+opens a thread for each chain.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ def worked(line: Line, mark: str, values: dict[str, int]) -> str:
 
 
 def _worked(lines: Sequence[Line], sheet: Sheet) -> str:
-    marks = dict(zip(sheet.lines, sheet.marks, strict=True))
-    return "\n".join(worked(line, marks[line], sheet.values) for line in lines)
+    return "\n".join(worked(line, sheet.marks[line], sheet.values) for line in lines)
 
 
 def answer_line(sheet: Sheet) -> str:
@@ -44,10 +43,8 @@ def alone(sheet: Sheet) -> str:
 
 
 def outlines(sheet: Sheet) -> str:
-    """The list of threads, each with the names of its chain."""
-    lines = "".join(
-        f"<Outline>{n}: {','.join(line.name for line in chain)}</Outline>\n"
-        for n, chain in enumerate(sheet.chains, 1))
+    """The list of threads, one a chain, with its number."""
+    lines = "".join(f"<Outline>{n}: chain</Outline>\n" for n, _ in enumerate(sheet.chains, 1))
     return f"<Parallel>\n<Outlines>\n{lines}</Outlines>"
 
 
@@ -58,7 +55,7 @@ def thread_header(number: int) -> str:
 
 def threads(sheet: Sheet) -> tuple[str, ...]:
     """What each thread writes after its header, its closing tag included."""
-    return tuple(f" {_worked(chain, sheet)}</Thread>" for chain in sheet.chains)
+    return tuple(f"{_worked(chain, sheet)}</Thread>" for chain in sheet.chains)
 
 
 def joined(written: Sequence[str]) -> str:

@@ -186,7 +186,7 @@ async def test_questions_are_put_in_the_dialect_of_the_protocol(engine: NanoEngi
     woven = await engine.open(sheet, "threadweaver")
     assert plain.prompt.text.startswith("Current State: 92:")
     assert forked.prompt.text.startswith("Moving to Node #0\n")
-    assert woven.prompt.text == "a=2+3\nb=a*4?\n<think>\n"
+    assert woven.prompt.text == "Sheet\n1:a=2+3\nb=a*4?\n<think>\n"
     assert (plain.early_stop, forked.early_stop, woven.early_stop) == (False, True, False)
     assert plain.read("still thinking") is None
 
