@@ -183,7 +183,9 @@ async def _run(
         if warning := _too_short(engine, facts):
             root.note(warning, warning=True)
         outcome = await _attempt(root, request, plan, method, opening)
-        if plan.method != "sequential" and (outcome.value is None or not outcome.ok):
+        whole = outcome.ok and outcome.value is not None
+        best = root.proposed is not None and outcome.value == root.proposed
+        if plan.method != "sequential" and not (whole or best):
             fallback = outcome.reason or outcome.status
             root.note(f"falling back to sequential reasoning: {fallback}", warning=True)
             second = await _fall_back(root, request, plan, engine)
@@ -250,6 +252,9 @@ async def _attempt(
             return await method.run(root, request, plan, opening)
     except EngineError as error:
         return Outcome("failed", root.text, reason=str(error))
+    root.note("the time is up", warning=True)
+    if root.proposed is not None:
+        return Outcome("budget", root.proposed, root.proposed, "seconds")
     return Outcome("budget", root.text, opening.read(root.text), "seconds")
 
 
