@@ -43,7 +43,8 @@ class Runtime:
     """Engines and the limiter that all requests share. Use as ``async with Runtime(...) as rt``.
 
     ``engine`` is a name (see `plait.registry.make_engine`) or an engine; engines given as objects
-    are the caller's to close. ``roles`` lets other engines serve some roles (planner, judge...).
+    are the caller's to close. ``roles`` lets other engines serve some roles (planner, worker,
+    merger, judge): engines, or pairs of an engine's name and its model's.
     """
 
     def __init__(
@@ -51,11 +52,14 @@ class Runtime:
         engine: str | Engine = "nano",
         *,
         model: str | None = None,
-        roles: Mapping[Role, Engine] | None = None,
+        roles: Mapping[Role, Engine | tuple[str, str | None]] | None = None,
     ) -> None:
-        self._owned = isinstance(engine, str)
-        self.engine = make_engine(engine, model) if isinstance(engine, str) else engine
-        self.engines: dict[Role, Engine] = {**(roles or {}), "thread": self.engine}
+        self._owned: list[Engine] = []
+        self.engine = self._own(engine, model) if isinstance(engine, str) else engine
+        self.engines: dict[Role, Engine] = {
+            role: self._own(*given) if isinstance(given, tuple) else given
+            for role, given in (roles or {}).items()}
+        self.engines["thread"] = self.engine
         self.limiter = Limiter()
 
     async def __aenter__(self) -> Runtime:
@@ -69,9 +73,14 @@ class Runtime:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._owned:
-            with anyio.CancelScope(shield=True):
-                await self.engine.aclose()
+        with anyio.CancelScope(shield=True):
+            for engine in self._owned:
+                await engine.aclose()
+
+    def _own(self, name: str, model: str | None) -> Engine:
+        engine = make_engine(name, model)
+        self._owned.append(engine)
+        return engine
 
 
 async def solve(
@@ -99,13 +108,16 @@ async def solve(
                                plan=plan, trace=trace)
     remark = ""
     chosen, name = (None, method) if method is None or isinstance(method, str) else (method, None)
+    if plan is None and chosen is not None:
+        plan = Plan(type(chosen).__name__.lower(), protocol, reason="given as an object")
     if plan is None:
         plan, remark = await _plan(runtime, request, name, protocol)
     trace = Trace() if trace is None else trace
     if chosen is not None:
         return await _run(runtime, request, plan, chosen, trace)
     facts = find_protocol(plan.protocol).facts if plan.protocol is not None else None
-    return await _run(runtime, request, plan, make_method(plan), trace, facts, remark)
+    return await _run(runtime, request, plan, make_method(plan, request.directions),
+                      trace, facts, remark)
 
 
 async def _plan(
@@ -206,7 +218,9 @@ async def _run(
         for warning in misfits:
             root.note(warning, warning=True)
         outcome = await _attempt(root, request, plan, method, opening)
-        if plan.method != "sequential" and (outcome.value is None or not outcome.ok):
+        whole = outcome.ok and outcome.value is not None
+        best = root.proposed is not None and outcome.value == root.proposed
+        if plan.method != "sequential" and not (whole or best):
             fallback = outcome.reason or outcome.status
             root.note(f"falling back to sequential reasoning: {fallback}", warning=True)
             second = await _fall_back(root, request, plan, engine)
@@ -265,6 +279,9 @@ async def _attempt(
             return await method.run(root, request, plan, opening)
     except EngineError as error:
         return Outcome("failed", root.text, reason=str(error))
+    root.note("the time is up", warning=True)
+    if root.proposed is not None:
+        return Outcome("budget", root.proposed, root.proposed, "seconds")
     return Outcome("budget", root.text, opening.read(root.text), "seconds")
 
 
@@ -314,6 +331,8 @@ def _result(
         wasted_tokens=metrics.wasted_tokens,
         estimated=metrics.estimated,
         wall_seconds=metrics.wall_seconds,
+        verified=outcome.verified,
+        conflicts=outcome.conflicts,
         reason=plan.reason,
         warnings=warnings,
         text=outcome.text,

@@ -1,7 +1,9 @@
 """Frozen values that everything else speaks in. No I/O, no clock, no randomness."""
 
 from plait.core.outcome import Outcome, Result, Status
-from plait.core.request import Budget, Plan, Request, Sampling
+from plait.core.part import Part, Verdict
+from plait.core.reading import after_thinking
+from plait.core.request import Budget, Directions, Plan, Request, Sampling
 from plait.core.text import (
     Author,
     CallDelta,
@@ -14,6 +16,7 @@ from plait.core.text import (
     Tool,
     ToolCall,
     Usage,
+    estimate_tokens,
 )
 
 __all__ = [
@@ -21,9 +24,11 @@ __all__ = [
     "Budget",
     "CallDelta",
     "Chunk",
+    "Directions",
     "Finish",
     "Message",
     "Outcome",
+    "Part",
     "Plan",
     "Prompt",
     "Request",
@@ -35,4 +40,7 @@ __all__ = [
     "Tool",
     "ToolCall",
     "Usage",
+    "Verdict",
+    "after_thinking",
+    "estimate_tokens",
 ]

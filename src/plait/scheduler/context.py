@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from plait.core import Author, Message, Prompt, Segment, Tool
+from plait.core import Author, Message, Prompt, Segment, Tool, estimate_tokens
 from plait.errors import Bug
 
 Encode = Callable[[str], Sequence[int] | None]
@@ -226,8 +226,3 @@ def make_segment(
     if like is not None and like.text:
         return Segment(author, text, None, round(like.tokens * len(text) / len(like.text)))
     return Segment(author, text, None, estimate_tokens(text))
-
-
-def estimate_tokens(text: str) -> int:
-    """About how many tokens ``text`` has when nobody can count them: four characters each."""
-    return (len(text) + 3) // 4

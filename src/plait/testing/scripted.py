@@ -32,6 +32,7 @@ class Play:
     """What the model writes on one request, and when.
 
     ``every``: seconds a piece; ``first``: seconds before the first. ``chunk``: pieces a chunk.
+    ``logprob``: of every piece, for requests that ask for them.
     ``calls`` of tools, each a name and its arguments, follow the text.
     ``error`` is raised after ``error_after`` pieces instead of going on. ``finish``: how the
     text ends when no stop and no limit ends it.
@@ -44,6 +45,7 @@ class Play:
     error: EngineError | None = None
     error_after: int = 0
     finish: Finish = "eos"
+    logprob: float | None = None
     calls: Sequence[tuple[str, str]] = ()
 
 
@@ -154,7 +156,9 @@ class ScriptedEngine:
             calls = tuple(p for p in group if isinstance(p, CallDelta))
             known = self._vocabulary is not None and not calls
             ids = tuple(self._id(p) for p in words) if known else None
-            yield Chunk("".join(words), len(group), ids, calls=calls)
+            sure = None if play.logprob is None or not sampling.logprobs else play.logprob
+            logprobs = None if sure is None else (sure,) * len(group)
+            yield Chunk("".join(words), len(group), ids, logprobs, calls=calls)
         if play.error is not None:
             raise play.error
         await anyio.lowlevel.checkpoint()

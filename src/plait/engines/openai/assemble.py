@@ -20,10 +20,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from plait.core import Chunk, Finish, Sampling, Usage
+from plait.core.reading import END_THINK, THINK
 from plait.engines.openai.dialects import Dialect
 from plait.engines.openai.wire import Piece
-
-OPEN, CLOSE = "<think>", "</think>"
 
 _CLOSING = re.compile(r"<(?:/|End )(.+)>", re.DOTALL)
 
@@ -73,7 +72,7 @@ class Assembler:
         """All ids, all text and the last chunk's ids of a text that a stop has ended perhaps in
         the middle of a token; only the server's tokenizer can tell."""
         self._ids: list[int] = []
-        self._thinking = before.rfind(OPEN) > before.rfind(CLOSE)
+        self._thinking = before.rfind(THINK) > before.rfind(END_THINK)
         self._wrapping = False
         self._called = False
 
@@ -119,7 +118,7 @@ class Assembler:
     def last(self) -> Chunk:
         """The closing chunk: finish, stop, usage, and the tokens that no other chunk has."""
         finish, usage = self._finish or "eos", self._usage
-        text = CLOSE if self._wrapping and finish == "eos" else ""
+        text = END_THINK if self._wrapping and finish == "eos" else ""
         missing = 0
         if usage is None:
             read = max(1, len(self._texts[0]) // 4)
@@ -161,12 +160,12 @@ class Assembler:
         text = ""
         if piece.reasoning:
             if not self._thinking:
-                text = OPEN
+                text = THINK
             self._thinking = self._wrapping = True
             text += piece.reasoning
         if piece.text or piece.calls:
             if self._wrapping:
-                text += CLOSE
+                text += END_THINK
                 self._thinking = self._wrapping = False
             text += piece.text
         return text
