@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from plait.core import Author, Message, Prompt, Segment
+from plait.core.text import estimate_tokens
 from plait.errors import Bug
 
 Encode = Callable[[str], Sequence[int] | None]
@@ -50,7 +51,7 @@ class Context:
         self._messages = messages
         self._chars = 0
         self._opening = 0
-        self._tokens = 0
+        self._tokens = Prompt(messages=messages).tokens
         self._whole_ids = not messages
 
     def add(self, segment: Segment) -> None:
@@ -99,7 +100,7 @@ class Context:
 
     @property
     def tokens(self) -> int:
-        """Length in tokens, messages not counted."""
+        """Length in tokens; that of messages is estimated."""
         return self._tokens
 
     @property
@@ -186,8 +187,3 @@ def make_segment(
     if like is not None and like.text:
         return Segment(author, text, None, round(like.tokens * len(text) / len(like.text)))
     return Segment(author, text, None, estimate_tokens(text))
-
-
-def estimate_tokens(text: str) -> int:
-    """About how many tokens ``text`` has when nobody can count them: four characters each."""
-    return (len(text) + 3) // 4
