@@ -15,8 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from plait.core import Author, Message, Prompt, Segment
-from plait.core.text import estimate_tokens
+from plait.core import Author, Message, Prompt, Segment, estimate_tokens
 from plait.errors import Bug
 
 Encode = Callable[[str], Sequence[int] | None]

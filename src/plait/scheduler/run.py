@@ -197,7 +197,8 @@ class Run:
         if spec.family == "spawn":
             context = Context(prompt.messages)
         thread = ScheduledThread(self, child.name, engine, context, account,
-                                 clock=child.start_clock, limit=spec.limit, role=spec.role)
+                                 clock=child.start_clock, limit=spec.limit)
+        thread.role = spec.role
         thread.temperature = spec.temperature
         child.thread = thread
         self._open_context(thread, prompt, engine, opening=spec.family == "spawn")

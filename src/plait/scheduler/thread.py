@@ -13,7 +13,7 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 
@@ -38,7 +38,7 @@ class ScheduledThread:
 
     def __init__(
         self, run: Run, name: str, engine: Engine, context: Context, account: Account,
-        *, clock: int = 0, limit: int | None = None, role: Role = "thread",
+        *, clock: int = 0, limit: int | None = None,
     ) -> None:
         self.run = run
         self.name = name
@@ -52,7 +52,8 @@ class ScheduledThread:
         self.temperature: float | None = None
         """`ChildSpec.temperature` of the child that this thread is."""
         self._limit = limit
-        self._role = role
+        self.role: Role = "thread"
+        """`ChildSpec.role` of the child that this thread is."""
         self._clocks: list[tuple[int, int]] = [(0, clock)]
         self._writes = 0
         self._width: anyio.Semaphore | None = None
@@ -123,6 +124,7 @@ class ScheduledThread:
         self,
         children: Sequence[Child],
         enough: Callable[[Sequence[Outcome | None]], bool] | None = None,
+        rest: Literal["cancel", "keep"] = "cancel",
     ) -> list[Outcome | None]:
         if enough is None:
             for child in children:
@@ -131,7 +133,7 @@ class ScheduledThread:
         while enough is not None and not all(outcomes):
             if enough(outcomes):
                 for child, outcome in zip(children, outcomes, strict=True):
-                    if outcome is None:
+                    if outcome is None and rest == "cancel":
                         child.cancel("the others were enough")
                 break
             await self.child_ended.wait()
@@ -193,7 +195,7 @@ class ScheduledThread:
         if (window := self.window) is not None:
             grants.append(Grant(window - self.context.tokens, "window", "the context window"))
         if budget.critical_tokens is not None:
-            reserve = run.ledger.path_reserve(budget.critical_tokens, self._role, self.level)
+            reserve = run.ledger.path_reserve(budget.critical_tokens, self.role, self.level)
             left = budget.critical_tokens - reserve - self.clock
             grants.append(Grant(left, "budget", "critical-path tokens"))
         available = self.account.available

@@ -1,0 +1,1 @@
+"""Prompts as files, and quoting. See `plait.prompts.library`."""
