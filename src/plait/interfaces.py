@@ -282,6 +282,11 @@ class Thread(Protocol):
         ...
 
     @property
+    def held(self) -> int:
+        """Tokens that the context holds now, the opening prompt included."""
+        ...
+
+    @property
     def room(self) -> Room:
         """What is left of the budgets for this thread and what it starts."""
         ...

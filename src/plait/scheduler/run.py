@@ -220,7 +220,8 @@ class Run:
             thread.context.add(segment)
         thread.context.mark_opening()
         text = "\n".join([m.content for m in prompt.messages] + [segment.text])
-        self.emit(Appended(self.now(), thread.name, author, text, segment.tokens,  # type: ignore[arg-type]
+        tokens = segment.tokens + Prompt(messages=prompt.messages).tokens
+        self.emit(Appended(self.now(), thread.name, author, text, tokens,  # type: ignore[arg-type]
                            segment.ids is None))
 
     # --- what threads and children need of their run -------------------------------------------

@@ -72,6 +72,10 @@ class ScheduledThread:
         return min((w for w in known if w is not None), default=None)
 
     @property
+    def held(self) -> int:
+        return self.context.tokens
+
+    @property
     def room(self) -> Room:
         return self.run.room_for(self)
 
