@@ -290,6 +290,8 @@ def _result(
         wasted_tokens=metrics.wasted_tokens,
         estimated=metrics.estimated,
         wall_seconds=metrics.wall_seconds,
+        verified=outcome.verified,
+        conflicts=outcome.conflicts,
         warnings=warnings,
         text=outcome.text,
     )

@@ -1,1 +1,22 @@
-"""Prompts as files, and quoting. See `plait.prompts.library`."""
+"""Prompts as files (`library`), children's text as quotations (`quote`), one call (`asking`)."""
+
+from plait.prompts.asking import ask, behind_thoughts, make_spec, note_prompt, split
+from plait.prompts.library import SETS, Prompts, Template, load_prompts
+from plait.prompts.quote import defuse, excerpt, numbered, one_line, quote
+
+__all__ = [
+    "SETS",
+    "Prompts",
+    "Template",
+    "ask",
+    "behind_thoughts",
+    "defuse",
+    "excerpt",
+    "load_prompts",
+    "make_spec",
+    "note_prompt",
+    "numbered",
+    "one_line",
+    "quote",
+    "split",
+]
