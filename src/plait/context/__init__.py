@@ -2,11 +2,10 @@
 
 Models get worse at using their context long before it is full. So every thread of a directed
 method has an effective `Window` far below the engine's, its prompt holds what it needs and no more
-(`relevance`), in an order in which siblings share the longest prefix (`layout`), and a thread that
-outgrows its window writes down what it knows and goes on in a clean context (`reset`).
+(`relevance`), and a thread that outgrows its window writes down what it knows and goes on in a
+clean context (`reset`). How full contexts became stands in the `report`.
 """
 
-from plait.context.layout import asking
 from plait.context.relevance import clip, relevant, slices
 from plait.context.report import ContextMeter, ContextReport, report_contexts
 from plait.context.reset import Notes, write_on
@@ -18,7 +17,6 @@ __all__ = [
     "ContextReport",
     "Notes",
     "Window",
-    "asking",
     "clip",
     "relevant",
     "report_contexts",
