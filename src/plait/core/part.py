@@ -27,7 +27,7 @@ class Part:
     what the thread was asked to do, empty where that is the request itself. ``confidence`` is
     the probability that the model gave its own tokens, from 0 to 1 (see `plait.merge.confidence`),
     None where the engine did not say. A part that is not ``ok`` has a ``reason`` and is never
-    merged.
+    merged; nor is one that a verifier found wrong (`usable`).
     """
 
     text: str
@@ -40,3 +40,8 @@ class Part:
     verdict: Verdict | None = None
     thread: str = ""
     """The name of the thread that wrote it."""
+
+    @property
+    def usable(self) -> bool:
+        """May it be merged? It is whole, and no verifier has found it wrong."""
+        return self.ok and (self.verdict is None or self.verdict.ok is not False)

@@ -158,7 +158,7 @@ class ScheduledThread:
             async with thread.write(sampling=sampling) as stream:
                 async for _ in stream:
                     pass
-            cut = thread.finish in ("budget", "window")
+            cut = thread.finish in ("budget", "window", "length")
             return Outcome("budget" if cut else "done", thread.text, thread.text)
 
         child = self.start(spec, answer)
