@@ -1,10 +1,10 @@
-"""What a thread gets to see of a long text, and the order of a prompt's parts."""
+"""What a thread gets to see of a long text."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.context import asking, clip, relevant, slices
-from plait.core import Message, Prompt, estimate_tokens
+from plait.context import clip, relevant, slices
+from plait.core import estimate_tokens
 
 
 def test_a_clipped_text_keeps_both_ends_and_says_what_is_missing() -> None:
@@ -42,14 +42,3 @@ def test_the_relevant_slices_are_those_that_share_rare_words_with_the_task() -> 
     assert "cellars" not in found
     assert estimate_tokens(found) <= 250
 
-
-def test_instructions_stand_behind_the_question_so_that_siblings_share_it() -> None:
-    chat = Prompt(messages=(Message("system", "Be brief."), Message("user", "Build a house.")))
-    text = Prompt("Build a house.\n")
-    for opening in (chat, text):
-        prompts = [asking(opening, f"Do part {n}.") for n in (1, 2)]
-        one, two = ("".join([*(m.content for m in p.messages), p.text]) for p in prompts)
-        assert one.partition("1")[0] == two.partition("2")[0]
-        assert one.partition("1")[0].endswith("Build a house.\n\nDo part ")
-    assert asking(chat, "x").messages[0] == chat.messages[0]
-    assert asking(Prompt(messages=(Message("assistant", "hi"),)), "x").messages[-1].role == "user"

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 
 from plait.context.relevance import CHARS
 from plait.context.window import Window
-from plait.core import Sampling, Stops, estimate_tokens
+from plait.core import Sampling, estimate_tokens
 from plait.core.thinking import CLOSE, OPEN
 from plait.interfaces import Thread
 
-NO_STOPS = Stops()
 MOST_RESETS = 16
 """A model that never comes to an end is stopped after so many."""
 
@@ -35,15 +34,18 @@ class Notes:
 
 
 async def write_on(
-    thread: Thread, window: Window, notes: Notes, *, keep: bool = False, until: Stops = NO_STOPS,
+    thread: Thread, window: Window, notes: Notes, *, keep: bool = False,
     sampling: Sampling | None = None, on_text: Callable[[str], None] | None = None,
+    state: Callable[[], str] | None = None,
 ) -> str:
     """Let the model write to its end within ``window``; what it wrote since the last reset, or
     with ``keep`` all of it, states excepted.
 
-    ``on_text`` gets the text as it comes, states excepted. Where a reset came in the middle of
-    thoughts, the text begins with an opening tag of thoughts again. ``thread.finish`` says how it
-    ended; ``length`` also means that it was given up after `MOST_RESETS`.
+    ``on_text`` gets the text as it comes, states excepted. ``state`` may give the state itself,
+    with what is to be done behind it, so that the model is not asked for it; "" leaves it to the
+    model. Where a reset came in the middle of thoughts, the text begins with an opening tag of
+    thoughts again. ``thread.finish`` says how it ended; ``length`` also means that it was given up
+    after `MOST_RESETS`.
     Raises `EngineError` if the engine fails.
     """
     start = since = len(thread.text)
@@ -52,7 +54,7 @@ async def write_on(
     for resets in range(MOST_RESETS + 1):
         limit = window.left(thread.held, estimate_tokens(notes.ask))
         full = thread.held + limit
-        async with thread.write(until, limit, sampling) as stream:
+        async with thread.write(limit=limit, sampling=sampling) as stream:
             async for chunk in stream:
                 if on_text is not None and chunk.text:
                     on_text(chunk.text)
@@ -65,7 +67,11 @@ async def write_on(
             break
         thinking = not keep and (thinking or OPEN in written) and CLOSE not in written
         tail = kept[-window.state * CHARS :] if keep else ""
-        if not await _start_clean(thread, window, notes, start, thinking, tail):
+        known = state() if state is not None else ""
+        if known:
+            thread.rewrite(start, known, reset=True)
+            thread.note("went on in a clean context with what is known so far")
+        elif not await _start_clean(thread, window, notes, start, thinking, tail):
             break
         since = len(thread.text)
     if keep:

@@ -68,6 +68,17 @@ class Account:
         return best
 
     @property
+    def unspent(self) -> int | None:
+        """What has not been spent, reserved or not, all accounts above considered."""
+        account: Account | None = self
+        lefts = []
+        while account is not None:
+            if account._limit is not None:
+                lefts.append(max(0, account._limit - account._spent))
+            account = account._parent
+        return min(lefts, default=None)
+
+    @property
     def state(self) -> AccountState:
         return AccountState(self._limit, self._spent, self._reserved)
 

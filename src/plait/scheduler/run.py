@@ -256,7 +256,7 @@ class Run:
             kept = FALLBACK_SHARE if plan.method != "sequential" else 0.0
             seconds = max(0.0, seconds * (1 - kept) - self.now())
         return Room(
-            tokens=self.ledger.branches.available, path=path, seconds=seconds,
+            tokens=self.ledger.branches.unspent, path=path, seconds=seconds,
             levels=None if budget.depth is None else max(0, budget.depth - thread.level),
             threads=None if budget.threads is None else max(0, budget.threads - self._threads),
             window=thread.window)

@@ -1,9 +1,10 @@
 """Where each subtask of a plan stands. Pure: who starts what is decided in `crew`.
 
 Subtasks become *units*, and a unit is what one thread does. Most units are one subtask; subtasks
-that are too small to be worth a thread of their own (`least` tokens) are gathered in one unit until
-they are worth it together, which is also how a plan of trifles ends up with one thread. A larger one joins them
-only if it needs one of them. A unit gathers only what cannot make it wait for itself.
+that are too small to be worth a thread of their own (`least` tokens) are gathered in one unit
+until they are worth it together, which is also how a plan of trifles ends up with one thread. A
+larger one joins them only if it needs one of them. A unit gathers only what cannot make it wait
+for itself.
 
     waiting --(all it needs is done)--> ready --> running --> done | failed
                                           ^          |

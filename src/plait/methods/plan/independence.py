@@ -22,9 +22,10 @@ _NAMES = re.compile(
     r"\b(?:call(?:ed)?(?:\s+(?:it|this|that|them|the\s+\w+))?|denoted?(?:\s+(?:it|this))?(?:\s+(?:by|as))?"
     r"|named?(?:\s+(?:it|this))?|label(?:led)?(?:\s+(?:it|this))?(?:\s+as)?|as\s+variable|let)"
     r"\s+[`\"'$]?(?P<name>[A-Za-z][A-Za-z0-9_]{0,30})\b[`\"'$]?")
-_NO_NAMES = frozenset(
-    "a an i it its the this that them these those as by is be to of in on at us we you he she they"
-    " result results answer value out each every all for and or so".split())
+_NO_NAMES = frozenset((
+    "a", "an", "i", "it", "its", "the", "this", "that", "them", "these", "those", "as", "by", "is",
+    "be", "to", "of", "in", "on", "at", "us", "we", "you", "he", "she", "they", "result",
+    "results", "answer", "value", "out", "each", "every", "all", "for", "and", "or", "so"))
 _BACK_ONE = re.compile(
     r"\b(?:(?:the|this|that)\s+(?:result|answer|value|number|output|sum|total|figure)\s+"
     r"(?:above|from\s+(?:above|before)|(?:just\s+)?(?:computed|found|obtained|derived))"
