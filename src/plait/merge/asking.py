@@ -8,13 +8,23 @@ from random import Random
 
 from plait.core import Outcome, Part, Request
 from plait.interfaces import Thread
-from plait.prompts import Prompts, ask, defuse, excerpt, load_prompts, numbered, one_line, split
+from plait.prompts import (
+    Prompts,
+    ask,
+    defuse,
+    excerpt,
+    load_prompts,
+    numbered,
+    one_line,
+    split,
+    unquoted,
+)
 
 WINDOW = 4096
 """The effective window in tokens that a merger is taken to have, where nobody says otherwise."""
 CHARS = 4
 """Characters a token, about; only used to decide what is long."""
-_BEST = re.compile(r"best\W{0,8}(\d{1,4})\b", re.IGNORECASE)
+_BEST = re.compile(r"best(?: answer)?(?: is)?\W{0,8}(\d{1,4})\b", re.IGNORECASE)
 
 
 def room(window: int) -> int:
@@ -127,7 +137,7 @@ class Best:
 
 def read_choice(reply: str, count: int) -> int | None:
     """The index of the answer that a judge's reply names last, counted from 0; None if none."""
-    found = [int(n) for n in _BEST.findall(reply)]
+    found = [int(n) for n in _BEST.findall(unquoted(reply))]
     if not found and reply.strip().isascii() and reply.strip().isdigit():
         found = [int(reply.strip()[:4])]
     return found[-1] - 1 if found and 1 <= found[-1] <= count else None

@@ -2,7 +2,7 @@
 
 from plait.prompts.asking import ask, behind_thoughts, make_spec, note_prompt, split
 from plait.prompts.library import SETS, Prompts, Template, load_prompts
-from plait.prompts.quote import defuse, excerpt, numbered, one_line, quote
+from plait.prompts.quote import defuse, excerpt, numbered, one_line, quote, unquoted
 
 __all__ = [
     "SETS",
@@ -19,4 +19,5 @@ __all__ = [
     "one_line",
     "quote",
     "split",
+    "unquoted",
 ]

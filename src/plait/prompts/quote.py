@@ -43,6 +43,11 @@ def quote(text: str) -> str:
     return "\n".join(MARK + line for line in lines)
 
 
+def unquoted(reply: str) -> str:
+    """``reply`` without the lines that it quotes itself: what a judge cites is not what it says."""
+    return "\n".join(line for line in reply.splitlines() if not line.lstrip().startswith(">"))
+
+
 def defuse(text: str) -> str:
     """``text`` without signs that act on a tokenizer, a wire format or a terminal.
 

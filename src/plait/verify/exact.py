@@ -51,10 +51,14 @@ class Puzzle:
     name = "puzzle"
 
     async def verify(self, thread: Thread, request: Request, part: Part) -> Verdict:
-        right = puzzles.check(request.question, answer_of(part))
-        if right is None:
-            return Verdict(None, 0.0, "the question is no puzzle that can be checked")
-        return Verdict(right, float(right), "" if right else "it breaks the puzzle's rules")
+        answer = answer_of(part)
+        right = puzzles.check(request.question, answer)
+        problem = puzzles.parse(request.question)
+        if right is None or problem is None:
+            return Verdict(None)  # no reason: most questions are no puzzles, and nobody need know
+        said = puzzles.check_countdown(problem, answer)
+        reason = said.reason if any(map(str.isdigit, answer)) else "there is a solution"
+        return Verdict(right, float(right), "" if right else reason)
 
 
 class Function:

@@ -6,7 +6,7 @@ import re
 
 from plait.core import Part, Request, Verdict
 from plait.interfaces import Thread
-from plait.prompts import Prompts, ask, excerpt, load_prompts, quote, split
+from plait.prompts import Prompts, ask, excerpt, load_prompts, one_line, quote, split, unquoted
 
 LONGEST = 16_000
 """Characters of an answer that a judge is shown."""
@@ -24,7 +24,9 @@ class Judge:
 
     async def verify(self, thread: Thread, request: Request, part: Part) -> Verdict:
         before, question = split(request)
-        values = {"question": part.task or question, "answer": quote(excerpt(part.text, LONGEST))}
+        if part.task:
+            question = f"{part.task}\n\n(This is one part of: {one_line(question, 1000)})"
+        values = {"question": question, "answer": quote(excerpt(part.text, LONGEST))}
         outcome = await ask(thread, self._prompts["judge"], values, role="judge",
                             label=f"judge {part.label}".strip(), before=before)
         if not outcome.ok or outcome.value is None:
@@ -34,9 +36,8 @@ class Judge:
 
 
 def read_verdict(reply: str) -> Verdict:
-    """The last verdict in a judge's reply. Lines that the judge quotes (``>``) do not count."""
-    own = "\n".join(line for line in reply.splitlines() if not line.lstrip().startswith(">"))
-    found = _VERDICT.findall(own)
+    """The last verdict in a judge's reply; what the judge quotes does not count."""
+    found = _VERDICT.findall(unquoted(reply))
     if not found:
         return Verdict(None, 0.0, "the judge gave no verdict")
     word, reason = found[-1]
