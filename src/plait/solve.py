@@ -19,7 +19,7 @@ import anyio
 from plait import puzzles
 from plait.core import Outcome, Plan, Request, Result
 from plait.core.events import Event, Noted, Role, RunEnded, RunStarted
-from plait.errors import EngineError, UsageError
+from plait.errors import EngineError, EngineOverloaded, UsageError
 from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
 from plait.policy import choose
 from plait.protocols import Facts, prepare, read_answer
@@ -185,6 +185,8 @@ async def _run(
         outcome = await _attempt(root, request, plan, method, opening)
         if plan.method != "sequential" and (outcome.value is None or not outcome.ok):
             fallback = outcome.reason or outcome.status
+            if run.errors and isinstance(run.errors[-1], EngineOverloaded):
+                fallback = f"the engine is overloaded: {fallback}"
             root.note(f"falling back to sequential reasoning: {fallback}", warning=True)
             second = await _fall_back(root, request, plan, engine)
             if second.ok or outcome.value is None:

@@ -77,13 +77,15 @@ class Directions:
 
     ``attempts``: threads that `explore` makes at most, `fixed` exactly. ``merge`` and ``verify``
     are names (see `plait.registry`), ``prompts`` the name of a prompt set or a folder with one.
-    ``rounds``: threads in each round of `refine`.
+    ``rounds``: threads in each round of `refine`. ``window``: the effective window of every thread
+    of `plan` in tokens (see `plait.context`).
     """
 
     attempts: int | None = None
     merge: str | None = None
     verify: str | None = None
     prompts: str | None = None
+    window: int | None = None
     rounds: tuple[int, ...] = (8, 4, 1)
 
     def __post_init__(self) -> None:
