@@ -39,6 +39,8 @@ class Capabilities:
     logprobs: bool = False
     cache_report: bool = False
     exact_counts: bool = False
+    json_schema: bool | None = None
+    """Replies can be constrained to a JSON schema (`Sampling.schema`); None: unknown."""
     window: int | None = None
     slots: int | None = None
     """Streams that it serves at once without queueing, None if unknown."""

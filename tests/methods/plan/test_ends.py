@@ -1,4 +1,4 @@
-"""Verification, conflicts, backtracking, and every reason for which sequential reasoning takes over."""
+"""Verification, conflicts, backtracking, and every reason for the fallback to sequential."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def test_a_broken_plan_is_repaired_where_it_can_be() -> None:
 
 def test_too_many_failed_parts_end_the_attempt() -> None:
     gone = Play("", error=EngineUnreachable("gone"))
-    why = fell_back(show(Model([plan(*SIX)], {n: gone for n in ("walls", "roof", "doors")})))
+    why = fell_back(show(Model([plan(*SIX)], dict.fromkeys(("walls", "roof", "doors"), gone))))
     assert why == "3 of 6 parts failed: walls: gone"
 
 
@@ -287,11 +287,13 @@ def test_rounding_and_units_are_no_conflict() -> None:
     assert not find_conflicts(parts("The mass is 3.14 kg", "mass = 3.142 kg"))
     assert not find_conflicts(parts("The mass is 3 kg", "mass = 3000 g"))
     assert find_conflicts(parts("The mass is 3.1 kg", "mass = 3.3 kg"))
-    assert not find_conflicts([Part("mass is 1", label="a"), Part("mass is 2", label="b", ok=False)])
+    failed = Part("mass is 2", label="b", ok=False)
+    assert not find_conflicts([Part("mass is 1", label="a"), failed])
 
 
 def test_a_judges_numbers_of_no_part_are_left_out() -> None:
-    found = read_contradictions("1 and 2: the roof\n1 and 9: x\n2 and 2: y\nso it is", parts("", ""))
+    reply = "1 and 2: the roof\n1 and 9: x\n2 and 2: y\nso it is"
+    found = read_contradictions(reply, parts("", ""))
     assert [(c.parts, c.about) for c in found] == [(("p0", "p1"), "the roof")]
 
 
