@@ -18,10 +18,10 @@ import anyio
 
 from plait import puzzles
 from plait.core import Outcome, Plan, Request, Result
-from plait.core.events import Event, Noted, Role, RunEnded, RunStarted
+from plait.core.events import Decided, Event, Noted, Role, RunEnded, RunStarted
 from plait.errors import EngineError, EngineOverloaded, UsageError
 from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
-from plait.policy import choose
+from plait.policy import Decision, History, Situation, choose, decide, read_signals
 from plait.protocols import Facts, prepare, read_answer
 from plait.registry import find_protocol, make_engine, make_method
 from plait.scheduler import Limiter, Run
@@ -74,40 +74,69 @@ class Runtime:
         return engine
 
 
-async def solve(
+async def solve(  # noqa: PLR0913 - what a caller may choose
     question: str | Request,
     *,
     engine: str | Engine = "nano",
     runtime: Runtime | None = None,
     method: str | Method | None = None,
     protocol: str | None = None,
+    policy: str | None = None,
+    history: History | None = None,
     plan: Plan | None = None,
     trace: Trace | None = None,
 ) -> Result:
     """Answer ``question`` and say what it took.
 
     ``method`` and ``protocol`` are names, None to let the policy choose; a `Method` object runs
-    as given. ``runtime`` is shared between calls; without one, ``engine`` serves this call only.
+    as given. ``policy`` names who decides (see `plait.policy.decide`), ``history`` is what is
+    known of similar requests; ``plan`` is a decision that was made already. ``runtime`` is shared
+    between calls; without one, ``engine`` serves this call only.
     Raises `UsageError` for what makes no sense and `EngineError` when the engine cannot answer.
     """
     request = Request(prompt=question) if isinstance(question, str) else question
     if runtime is None:
         async with Runtime(engine) as own:
             return await solve(request, runtime=own, method=method, protocol=protocol,
-                               plan=plan, trace=trace)
+                               policy=policy, history=history, plan=plan, trace=trace)
     chosen, name = (None, method) if method is None or isinstance(method, str) else (method, None)
     if plan is None and chosen is not None:
         plan = Plan(type(chosen).__name__.lower(), protocol, reason="given as an object")
+    decision: Decision | None = None
     if plan is None:
-        load = await runtime.engine.load()
-        plan = choose(runtime.engine.capabilities, load, method=name, protocol=protocol)
-        if name == "native" and plan.method != "native":
-            plan = Plan("native", protocol)
+        engine_now = runtime.engine.capabilities, await runtime.engine.load()
+        situation = Situation(*engine_now, request.budget, history)
+        decision = _decide(request, situation, name, protocol, policy)
+        plan = decision.plan
     trace = Trace() if trace is None else trace
     if chosen is not None:
         return await _run(runtime, request, plan, chosen, trace)
     facts = find_protocol(plan.protocol).facts if plan.protocol is not None else None
-    return await _run(runtime, request, plan, make_method(plan, request.directions), trace, facts)
+    return await _run(runtime, request, plan, make_method(plan, request.directions), trace, facts,
+                      decision)
+
+
+def _decide(
+    request: Request, situation: Situation, method: str | None, protocol: str | None,
+    policy: str | None,
+) -> Decision:
+    """What the policy says. A named method is how to go parallel, should the policy want that."""
+    signals = read_signals(request.question)
+    if policy not in (None, "auto"):
+        decision = decide(policy or "", signals, situation,
+                          **_given(threshold=request.directions.threshold))
+        if method in (None, "auto") or decision.plan.method == "sequential":
+            return decision
+        return replace(decision, plan=replace(decision.plan, method=method or "",
+                                              protocol=protocol))
+    plan = choose(situation.capabilities, situation.load, method=method, protocol=protocol)
+    if method == "native" and plan.method != "native":
+        plan = Plan("native", protocol)
+    return Decision("auto", plan, (*signals.lines(), *situation.lines()))
+
+
+def _given(**values: int | None) -> dict[str, int]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def solve_sync(question: str | Request, **options: object) -> Result:
@@ -167,15 +196,18 @@ async def solve_stream(question: str | Request, **options: object) -> AsyncItera
 
 async def _run(
     runtime: Runtime, request: Request, plan: Plan, method: Method, trace: Trace,
-    facts: Facts | None = None,
+    facts: Facts | None = None, decision: Decision | None = None,
 ) -> Result:
-    """One request from its plan to its result. ``facts``: of the format that is driven."""
+    """One request from its plan to its result. ``facts``: of the format that is driven;
+    ``decision``: where the plan came from."""
     engine = runtime.engine
     opening = await _open(engine, request, plan, facts)
     plan = replace(plan, early_stop=plan.early_stop or opening.early_stop)
     run = Run(request, plan, runtime.engines, runtime.limiter, trace.emit, uuid.uuid4().hex[:12])
     trace.emit(RunStarted(0.0, run.id, request.question, engine.name, engine.model, plan.method,
                           plan.protocol, request.seed))
+    if decision is not None:
+        trace.emit(Decided(0.0, "0", decision.policy, plan.method, decision.why, decision.inputs))
     fallback: str | None = None
 
     async def body(root: Thread) -> Outcome:

@@ -9,7 +9,8 @@ It behaves like vLLM, SGLang, llama.cpp or a plain server in everything that dif
 which fields it understands, whether stop texts and special tokens stay in the text, what it says
 of the stop, of token ids and of caches. What it writes is a `Reply` a call: text cut in pieces
 (its tokens, one an event), failures on cue, and gates at which it waits until the test opens
-them; only a reply that is given ``seconds`` sleeps. Every call is counted by how it ended, and its body is kept.
+them; only a reply that is given ``seconds`` sleeps. Every call is counted by how it ended, and its
+body is kept.
 """
 
 from __future__ import annotations
