@@ -341,6 +341,16 @@ class Thread(Protocol):
         """Record something that a person should know."""
         ...
 
+    @property
+    def proposed(self) -> str | None:
+        """What was last proposed; None if nothing."""
+        ...
+
+    def propose(self, answer: str) -> None:
+        """Keep ``answer`` as the best one so far: it comes back if the request's time runs out
+        before the method has ended. Only the root's counts."""
+        ...
+
     def commit(self, text: str) -> None:
         """Give a piece of the final answer to the client; it is never taken back."""
         ...

@@ -215,7 +215,9 @@ async def _run(
         if warning := _too_short(engine, facts):
             root.note(warning, warning=True)
         outcome = await _attempt(root, request, plan, method, opening)
-        if plan.method != "sequential" and (outcome.value is None or not outcome.ok):
+        whole = outcome.ok and outcome.value is not None
+        best = root.proposed is not None and outcome.value == root.proposed
+        if plan.method != "sequential" and not (whole or best):
             fallback = outcome.reason or outcome.status
             if run.errors and isinstance(run.errors[-1], EngineOverloaded):
                 fallback = f"the engine is overloaded: {fallback}"
@@ -284,6 +286,9 @@ async def _attempt(
             return await method.run(root, request, plan, opening)
     except EngineError as error:
         return Outcome("failed", root.text, reason=str(error))
+    root.note("the time is up", warning=True)
+    if root.proposed is not None:
+        return Outcome("budget", root.proposed, root.proposed, "seconds")
     return Outcome("budget", root.text, opening.read(root.text), "seconds")
 
 

@@ -323,6 +323,23 @@ def test_a_model_with_an_opening_of_its_own_is_asked_in_its_own_words() -> None:
     assert {e.family for e in ran.of(Started) if e.parent == "0"} == {"fork"}
 
 
+def test_when_time_runs_out_the_answer_that_leads_comes_back_marked() -> None:
+    slow = Play("so " * 500 + "Answer: 3", every=0.1)
+    script = turns(says("2"), says("1"), says("1"), slow)
+    ran = explore(script, chat(budget=Budget(seconds=8.0)))
+    assert (ran.result.answer or "").endswith("Answer: 1")
+    assert (ran.result.finish, ran.result.fallback) == ("budget", None)
+    assert "the time is up" in ran.result.warnings
+    assert ran.result.wall_seconds <= 6.05
+
+
+def test_when_time_runs_out_before_any_answer_the_rest_of_it_is_for_sequential_reasoning() -> None:
+    slow = Play("so " * 500 + "Answer: 3", every=0.1)
+    ran = explore(turns(slow, slow, slow, slow, Play("sequential", every=0.1)),
+                  chat(budget=Budget(seconds=8.0)))
+    assert (ran.result.answer, ran.result.fallback) == ("sequential", "seconds")
+
+
 # --- with a wire format in each attempt -----------------------------------------------------------
 
 BLOCK = ("<Parallel>\n<Outlines>\n<Outline>1: a</Outline>\n<Outline>2: b</Outline>\n"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from plait.core import Budget, Plan, Request, Result, Sampling
+from plait.core import Budget, Message, Plan, Request, Result, Sampling
 from plait.core.events import Ended, Event, Noted, Started
 from plait.methods import PlanMethod, PlanOptions
 from plait.solve import Runtime, solve
@@ -98,7 +98,7 @@ def show(
 
     async def main() -> Result:
         async with Runtime(engine) as runtime:
-            request = Request(prompt=question, budget=budget or Budget())
+            request = Request(messages=(Message("user", question),), budget=budget or Budget())
             result = await solve(request, runtime=runtime, plan=Plan("plan", gain=gain),
                                  method=method or PlanMethod(options), trace=trace)
             assert runtime.limiter.state.running == 0

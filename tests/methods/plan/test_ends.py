@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
-from plait.core import Budget, Outcome, Part, Plan, Request, Verdict
+from plait.core import Budget, Outcome, Part, Plan, Request, Result, Verdict
 from plait.core.events import Noted
 from plait.errors import EngineOverloaded, EngineUnreachable
 from plait.interfaces import Thread
 from plait.methods import PlanMethod, PlanOptions
 from plait.methods.plan.conflicts import find_conflicts, read_claims, read_contradictions
-from plait.testing import Play
+from plait.solve import solve
+from plait.testing import Play, ScriptedEngine, run_virtual
 from tests.methods.plan.model import Model, Show, item, plan, show
 
 SIX = [item(n) for n in ("walls", "roof", "doors", "paint", "heating", "garden")]
@@ -135,6 +136,14 @@ def test_a_planner_that_the_engine_fails_is_tried_again_and_its_parts_start_afre
     shown = show(Model(plans))
     assert shown.model.planned == 2
     assert shown.result.answer == "the merged answer"
+
+
+def test_a_model_that_does_not_chat_is_not_asked_for_a_plan() -> None:
+    async def main() -> Result:
+        return await solve("2+2?", engine=ScriptedEngine(lambda p, s: "4"), method="plan")
+
+    result = run_virtual(main)
+    assert (result.answer, result.fallback) == ("4", "a plan needs a model that chats")
 
 
 # --- verification --------------------------------------------------------------------------------
