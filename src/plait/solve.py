@@ -17,7 +17,7 @@ from typing import Literal
 import anyio
 
 from plait import puzzles
-from plait.core import Outcome, Plan, Request, Result
+from plait.core import Outcome, Plan, Price, Request, Result
 from plait.core.events import Decided, Event, Noted, Role, RunEnded, RunStarted
 from plait.errors import EngineError, EngineOverloaded, UsageError
 from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
@@ -44,7 +44,9 @@ class Runtime:
         *,
         model: str | None = None,
         roles: Mapping[Role, Engine | tuple[str, str | None]] | None = None,
+        prices: Mapping[str, Price] | None = None,
     ) -> None:
+        self.prices = prices or {}
         self._owned: list[Engine] = []
         self.engine = self._own(engine, model) if isinstance(engine, str) else engine
         self.engines: dict[Role, Engine] = {
@@ -201,9 +203,11 @@ async def _run(
     """One request from its plan to its result. ``facts``: of the format that is driven;
     ``decision``: where the plan came from."""
     engine = runtime.engine
+    _check_prices(runtime, request)
     opening = await _open(engine, request, plan, facts)
     plan = replace(plan, early_stop=plan.early_stop or opening.early_stop)
-    run = Run(request, plan, runtime.engines, runtime.limiter, trace.emit, uuid.uuid4().hex[:12])
+    run = Run(request, plan, runtime.engines, runtime.limiter, trace.emit, uuid.uuid4().hex[:12],
+              runtime.prices)
     trace.emit(RunStarted(0.0, run.id, request.question, engine.name, engine.model, plan.method,
                           plan.protocol, request.seed))
     if decision is not None:
@@ -244,7 +248,23 @@ async def _run(
     metrics = measure(trace.events)
     if facts and facts.mismatch and metrics.forks:
         warnings.insert(0, facts.mismatch)
-    return _result(metrics, outcome, plan, fallback, correct, tuple(dict.fromkeys(warnings)))
+    result = _result(metrics, outcome, plan, fallback, correct, tuple(dict.fromkeys(warnings)))
+    return replace(result, cost=_cost(runtime, run))
+
+
+def _check_prices(runtime: Runtime, request: Request) -> None:
+    """Raise `UsageError` if a model that may be used has no price to keep a budget by."""
+    for engine in runtime.engines.values():
+        if request.budget.cost is not None and engine.model not in runtime.prices:
+            raise UsageError(f"a budget of cost needs a price for the model `{engine.model}`",
+                             hint=f'Say prices = "{engine.model}=PROMPT/GENERATED", per million'
+                                  " tokens.")
+
+
+def _cost(runtime: Runtime, run: Run) -> float | None:
+    """What the run cost; None if its models have no prices."""
+    priced = any(e.model in runtime.prices for e in runtime.engines.values())
+    return run.purse.spent if priced else None
 
 
 async def _open(

@@ -21,7 +21,7 @@ KEYS = {
     "answer", "correct", "finish", "method", "protocol", "fallback", "threads", "forks",
     "max_parallel", "depth", "total_tokens", "critical_path_tokens", "prompt_tokens",
     "cached_tokens", "inserted_tokens", "wall_seconds", "trace", "version", "verified",
-    "conflicts", "warnings", "wasted_tokens", "estimated",
+    "conflicts", "cost", "warnings", "wasted_tokens", "estimated",
 }
 SOLVE = ("solve", "think in parallel", "--protocol", "threadweaver")
 

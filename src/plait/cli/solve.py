@@ -75,6 +75,8 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
     total_tokens: Annotated[int | None, typer.Option(help="Limit of all threads.")] = None,
     critical_tokens: Annotated[int | None, typer.Option(help="Limit of the longest path.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Limit of the time.")] = None,
+    cost: Annotated[float | None, typer.Option(help="Limit of the cost, by the setting "
+                                               "`prices`.")] = None,
     width: Annotated[int | None, typer.Option(help="Most threads at once below one.")] = None,
     depth: Annotated[int | None, typer.Option(help="Most levels of threads.")] = None,
     attempts: Annotated[int | None, typer.Option(help="explore: attempts at most [8]; fixed: 2 or "
@@ -109,7 +111,8 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
              "total_tokens": total_tokens, "critical_tokens": critical_tokens,
              "seconds": seconds, "width": width, "depth": depth, "attempts": attempts,
              "merge": merge, "verify": verify, "prompts": prompts, "rounds": rounds,
-             "roles": roles, "policy": policy, "threshold": threshold, "window": window}
+             "roles": roles, "policy": policy, "threshold": threshold, "window": window,
+             "cost": cost}
     settings = load_settings(flags, os.environ, Path.cwd())
     job = Job(settings.request(_read(prompt)), settings, mode_for(json=json, quiet=quiet), compare,
               explain)
@@ -136,7 +139,8 @@ def _why(result: Result) -> str:
 
 async def _single(job: Job) -> Result:
     async with Runtime(job.settings.engine, model=job.settings.model,
-                       roles=job.settings.engines()) as runtime:
+                       roles=job.settings.engines(),
+                       prices=job.settings.price_table()) as runtime:
         run = await _answer(job, runtime, job.settings.method, job.settings.trace)
     if job.mode == "json":
         explained = {"decision": decision_dict(run.events)} if job.explain else {}
@@ -149,7 +153,8 @@ async def _single(job: Job) -> Result:
 async def _compare(job: Job) -> Result:
     """Answer in parallel, then sequentially, on one engine that is warm from the start."""
     settings = job.settings
-    async with Runtime(settings.engine, model=settings.model, roles=settings.engines()) as runtime:
+    async with Runtime(settings.engine, model=settings.model, roles=settings.engines(),
+                       prices=settings.price_table()) as runtime:
         await step_seconds(runtime.engine, job.request, 2)  # its first steps are slow ones
         parallel = await _answer(job, runtime, settings.method, settings.trace)
         baseline = await _answer(job, runtime, "sequential", _beside(settings.trace))

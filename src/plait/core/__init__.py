@@ -2,7 +2,7 @@
 
 from plait.core.outcome import Outcome, Result, Status
 from plait.core.part import Part, Verdict
-from plait.core.request import Budget, Directions, Plan, Request, Sampling
+from plait.core.request import Budget, Directions, Plan, Price, Request, Sampling
 from plait.core.text import (
     Author,
     Chunk,
@@ -26,6 +26,7 @@ __all__ = [
     "Outcome",
     "Part",
     "Plan",
+    "Price",
     "Prompt",
     "Request",
     "Result",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from plait.core import Outcome, Plan, Prompt, Request, Segment
+from plait.core import Outcome, Plan, Price, Prompt, Request, Segment
 from plait.core.events import Appended, Ended, Event, Noted, Role, Started
 from plait.errors import Bug, EngineError
 from plait.interfaces import Body, ChildSpec, Engine, Room
@@ -25,6 +25,7 @@ from plait.scheduler.child import ScheduledChild
 from plait.scheduler.context import Context, make_segment
 from plait.scheduler.ledger import FALLBACK_SHARE, Ledger
 from plait.scheduler.live import LiveGate
+from plait.scheduler.purse import FREE, Purse
 from plait.scheduler.thread import ScheduledThread
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Run:
         limiter: Limiter,
         emit: Callable[[Event], None],
         run_id: str,
+        prices: Mapping[str, Price] | None = None,
     ) -> None:
         self.request = request
         self.plan = plan
@@ -51,6 +53,8 @@ class Run:
         self.limiter = limiter
         self.emit = emit
         self.ledger = Ledger(request.budget.total_tokens, parallel=plan.method != "sequential")
+        self.purse = Purse(request.budget.cost, parallel=plan.method != "sequential")
+        self._prices = prices or {}
         self.live = LiveGate(request.budget.live_tokens)
         widths = [w for w in (plan.width, request.budget.width) if w is not None]
         self.width = min(widths, default=NO_WIDTH_LIMIT)
@@ -232,6 +236,10 @@ class Run:
         """The engine that serves ``role``; the one for plain threads unless another is named."""
         return self._engines.get(role) or self._engines["thread"]
 
+    def price_of(self, engine: Engine) -> Price:
+        """What the engine's model costs."""
+        return self._prices.get(engine.model, FREE)
+
     def child_ended(self, child: ScheduledChild) -> None:
         """Book the end of ``child`` and wake whoever waits for it."""
         self._clocks[child.name] = child.thread.clock if child.thread else child.start_clock
@@ -266,6 +274,7 @@ class Run:
     def check(self) -> None:
         """Raise `Bug` if an ended run holds anything."""
         self.ledger.check()
+        self.purse.check()
         if self.ledger.reserved or self.live.held:
             raise Bug("an ended run holds reservations")
         unended = [name for name, event in self._endings.items() if not event.is_set()]

@@ -210,12 +210,36 @@ class ScheduledThread:
         if available is not None:
             share = max(-(-available // max(1, run.contenders)), min(available, LEAST_SHARE))
             grants.append(Grant(share, "budget", "total tokens", renewable=share < available))
-        if not grants:
-            return Grant(None)
-        best = min(grants, key=lambda g: g.tokens if g.tokens is not None else 0)
+        best = min(grants, key=lambda g: g.tokens if g.tokens is not None else 0,
+                   default=Grant(None))
+        best = self._affordable(self._live(best))
         if best.tokens is not None and best.tokens <= 0:
             return Grant(0, best.ends, best.what)
         return best
+
+    def _live(self, best: Grant) -> Grant:
+        """``best`` within what the engine may hold for the whole run. Where nothing else limits a
+        stream it gets a share, so that one does not hold everything."""
+        live = self.run.request.budget.live_tokens
+        if live is None:
+            return best
+        room = live - self.context.tokens
+        if best.tokens is not None:
+            return best if best.tokens <= room else Grant(room, "budget", "live context tokens")
+        share = max(live // max(1, self.run.contenders) - self.context.tokens,
+                    min(room, LEAST_SHARE))
+        return Grant(share, "budget", "live context tokens", renewable=share < room)
+
+    def _affordable(self, best: Grant) -> Grant:
+        """``best`` within what the run may cost; a share of it where many want the same money."""
+        run = self.run
+        tokens = run.purse.affordable(run.price_of(self.engine), self.context.tokens, self.role)
+        if tokens is None:
+            return best
+        share = max(-(-tokens // max(1, run.contenders)), min(tokens, LEAST_SHARE))
+        if best.tokens is not None and best.tokens <= share:
+            return best
+        return Grant(share, "budget", "cost", renewable=share < tokens)
 
     def next_seed(self, sampling: Sampling) -> int | None:
         """A seed that depends on the request and on the place in the tree, never on timing."""

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from plait.core import Chunk, Finish, Sampling, Stops
+from plait.core import Chunk, Finish, Sampling, Stops, Usage
 from plait.core.events import Answered, Asked, Noted, Wrote
 from plait.errors import EngineError, EngineOverloaded, EngineUnreachable
 from plait.scheduler.ledger import Lease
+from plait.scheduler.purse import Hold
 
 if TYPE_CHECKING:
     from plait.scheduler.thread import ScheduledThread
@@ -51,6 +52,8 @@ class Writing:
         self._sampling = sampling
         self._grant = Grant(0)
         self._lease: Lease | None = None
+        self._hold: Hold | None = None
+        self._usage: Usage | None = None
         self._source: AsyncIterator[Chunk] | None = None
         self._request: AbstractAsyncContextManager[AsyncIterator[Chunk]] | None = None
         self._live = 0
@@ -97,11 +100,16 @@ class Writing:
             self._live = live
             await run.limiter.acquire(run.id)
             self._holds_slot = True
-            self._grant = thread.grant(self._left)  # siblings may have spent meanwhile
+            asked, self._grant = self._grant, thread.grant(self._left)  # siblings may have spent
+            if asked.tokens is not None and self._grant.tokens is not None:
+                self._grant = min(asked, self._grant, key=lambda g: g.tokens or 0)
             if self._grant.tokens == 0:
                 await self._close()
                 return False
             self._lease = thread.account.reserve(self._grant.tokens)
+            self._usage = None
+            self._hold = run.purse.hold(
+                run.price_of(thread.engine), thread.context.tokens, self._grant.tokens)
             sampling = replace(
                 self._sampling,
                 max_tokens=self._grant.tokens,
@@ -151,12 +159,15 @@ class Writing:
                 self._left -= chunk.tokens
             if self._lease is not None:
                 self._lease.spend(chunk.tokens)
+            if self._hold is not None:
+                self._hold.spend(chunk.tokens)
             thread.context.write(chunk.text, chunk.ids, chunk.tokens)
             thread.tokens += chunk.tokens
             run.emit(Wrote(run.now(), thread.name, chunk.text, chunk.tokens, chunk.estimated))
         if chunk.finish is None:
             return chunk if chunk.text or chunk.tokens else None
         self._record(chunk.finish, chunk)
+        self._usage = chunk.usage
         await self._close()
         finish, what = chunk.finish, "the context window"
         if finish == "length":
@@ -207,6 +218,9 @@ class Writing:
             if self._lease is not None:
                 self._lease.close()
                 self._lease = None
+            if self._hold is not None:
+                self._hold.close(self._usage)
+                self._hold = None
             if self._holds_slot:
                 self._holds_slot = False
                 run.limiter.release()
