@@ -67,6 +67,8 @@ class Result:
     conflicts: int = 0
     cost: float | None = None
     """By the prices that were given; None where the model has none."""
+    reason: str = ""
+    """Why this method and protocol were chosen."""
     warnings: tuple[str, ...] = ()
     trace: str | None = None
     text: str = ""
