@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "guide.md").read_text()
 COMMANDS = [line.strip().removeprefix("$ ") for line in GUIDE.splitlines()
             if line.startswith("    $ ")]
-STEPS = [part for part in GUIDE.split("\n## ")[1:]]
+STEPS = GUIDE.split("\n## ")[1:]
 RECORDED = "run.jsonl"
 
 
