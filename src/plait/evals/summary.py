@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import isnan, nan
 from statistics import fmean, median
 
 from plait.evals import stats
@@ -113,14 +114,9 @@ class Summary:
     def front(self, cost: Callable[[ArmSummary], float | None]) -> list[str]:
         """Names of the arms that no other arm beats in accuracy without costing more."""
         points = [(cost(a), a.accuracy.estimate, a.name) for a in self.arms]
-        known = [(c, y, name) for c, y, name in points if c is not None and a_number(y)]
+        known = [(c, y, name) for c, y, name in points if c is not None and not isnan(y)]
         return [name for c, y, name in sorted(known)
                 if not any(d <= c and z >= y and (d, z) != (c, y) for d, z, _ in known)]
-
-
-def a_number(value: float) -> bool:
-    """Not NaN."""
-    return value == value
 
 
 def summarise(records: Iterable[Record], *, base: str | None = None, seed: int = 0) -> Summary:
@@ -160,7 +156,7 @@ def _arm(name: str, problems: ByProblem, errors: int, seed: int) -> ArmSummary:
     costs = [r.cost for r in tasks if r.cost is not None]
 
     def total(column: str) -> float:
-        return sum(getattr(r, column) for r in tasks)
+        return float(sum(getattr(r, column) for r in tasks))
 
     return ArmSummary(
         name=name, problems=len(problems), tasks=len(tasks), errors=errors,
@@ -182,8 +178,10 @@ def _arm(name: str, problems: ByProblem, errors: int, seed: int) -> ArmSummary:
             "prefilled": int(total("prompt_tokens") - total("cached_tokens")),
             "cached": int(total("cached_tokens"))},
         spent_seconds={
-            "first token": _timed(tasks, "first_seconds"), "one thread": _timed(tasks, "one_seconds"),
-            "many threads": _timed(tasks, "many_seconds"), "runtime": _timed(tasks, "idle_seconds")})
+            "first token": _timed(tasks, "first_seconds"),
+            "one thread": _timed(tasks, "one_seconds"),
+            "many threads": _timed(tasks, "many_seconds"),
+            "runtime": _timed(tasks, "idle_seconds")})
 
 
 def _timed(tasks: Sequence[Record], column: str) -> float:
@@ -235,8 +233,8 @@ def _versus(name: str, arm: ByProblem, base_name: str, base: ByProblem, seed: in
     wall = _pairs(arm, base, common, _wall)
     path = _pairs(arm, base, common, _path)
     both = [s for s in graded if a[s] == b[s] == 1.0]
-    ratios = [(wall[s][0] / wall[s][1] if s in wall and min(wall[s]) > 0 else float("nan"),
-               path[s][0] / path[s][1] if s in path and min(path[s]) > 0 else float("nan"))
+    ratios = [(wall[s][0] / wall[s][1] if s in wall and min(wall[s]) > 0 else nan,
+               path[s][0] / path[s][1] if s in path and min(path[s]) > 0 else nan)
               for s in common]
     return Versus(
         name, base_name, len(common),
