@@ -134,7 +134,7 @@ def test_words_say_what_the_numbers_say() -> None:
     sentence = headline(versus)
     assert sentence.startswith("native against sequential, 40 problems: accuracy better (+90.0")
     assert "p < 0.001" in sentence
-    assert "faster by the clock" in sentence
+    assert "as fast by the clock" in sentence
     tied = summarise([record("sequential", i, right=i != 1) for i in range(10)]
                      + [forked(i, right=i != 2, wall_seconds=1.0) for i in range(10)]).versus[0]
     assert "accuracy tied at this sample size" in headline(tied)
