@@ -16,14 +16,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from plait.core.events import Event as TraceEvent
 from plait.core.events import Family, Role
 from plait.core.outcome import Outcome, Status
 from plait.core.part import Part, Verdict
 from plait.core.request import Plan, Request, Sampling
-from plait.core.text import Chunk, Finish, Prompt, Stops
+from plait.core.text import Chunk, Finish, Message, Prompt, Stops
 
 # --- engines -----------------------------------------------------------------------------------
 
@@ -42,6 +42,10 @@ class Capabilities:
     window: int | None = None
     slots: int | None = None
     """Streams that it serves at once without queueing, None if unknown."""
+    server: str = ""
+    """What kind of server it is on, as far as that is known; empty for an embedded engine."""
+    shows_special: bool = True
+    """Special tokens stay in the text, as far as it is up to us."""
     protocols: tuple[str, ...] = ()
     """Wire formats that its model is known to write, the preferred one first."""
 
@@ -105,6 +109,21 @@ class Engine(Protocol):
     async def load(self) -> Load: ...
 
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class Served(Protocol):
+    """An engine behind a server of its own, seen from who wants to know what is served."""
+
+    async def connect(self) -> object:
+        """Look at the server, once. Raises `EngineError`, or `UsageError` if it has to be told
+        which model is meant."""
+        ...
+
+    async def token_counts(self, texts: Sequence[str]) -> list[int | None]:
+        """Into how many tokens the model's tokenizer cuts each text; None where nobody tells.
+        Each text is asked for once. Raises what `connect` raises, nothing else."""
+        ...
 
 
 # --- wire protocols ----------------------------------------------------------------------------
@@ -282,6 +301,14 @@ class Thread(Protocol):
         """Replace everything from character ``since`` on by ``parts``."""
         ...
 
+    def turn(self, said: Message, *replies: Message) -> None:
+        """Close the model's turn in a conversation and put ``replies`` behind it.
+
+        ``said`` stands for what was written since the last turn; the thread's own text keeps that
+        as it was. Nothing of a closed turn can be rewritten.
+        """
+        ...
+
     def start(self, spec: ChildSpec, body: Body) -> Child:
         """Start a child. Returns at once; a child that no budget allows has ended at once."""
         ...
@@ -302,6 +329,16 @@ class Thread(Protocol):
 
     def note(self, what: str, *, warning: bool = False) -> None:
         """Record something that a person should know."""
+        ...
+
+    @property
+    def proposed(self) -> str | None:
+        """What was last proposed; None if nothing."""
+        ...
+
+    def propose(self, answer: str) -> None:
+        """Keep ``answer`` as the best one so far: it comes back if the request's time runs out
+        before the method has ended. Only the root's counts."""
         ...
 
     def commit(self, text: str) -> None:

@@ -20,10 +20,19 @@ from plait import puzzles
 from plait.core import Outcome, Plan, Request, Result
 from plait.core.events import Event, Noted, Role, RunEnded, RunStarted
 from plait.errors import EngineError, UsageError
+from plait.fit import examine
 from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
+from plait.methods import offer
 from plait.policy import choose
-from plait.protocols import Facts, prepare, read_answer
-from plait.registry import find_protocol, make_engine, make_method
+from plait.protocols import Facts, has_system, prepare, read_answer
+from plait.registry import (
+    AUTO,
+    METHODS,
+    find_protocol,
+    make_engine,
+    make_method,
+    protocol_of,
+)
 from plait.scheduler import Limiter, Run
 from plait.scheduler.ledger import FALLBACK_SHARE
 from plait.trace import Metrics, Trace, measure
@@ -87,7 +96,9 @@ async def solve(
     """Answer ``question`` and say what it took.
 
     ``method`` and ``protocol`` are names, None to let the policy choose; a `Method` object runs
-    as given. ``runtime`` is shared between calls; without one, ``engine`` serves this call only.
+    as given. The protocol ``auto`` is the one that the served model is known to write; where none
+    is known a warning says so, and the answer is sequential. ``runtime`` is shared between calls;
+    without one, ``engine`` serves this call only.
     Raises `UsageError` for what makes no sense and `EngineError` when the engine cannot answer.
     """
     request = Request(prompt=question) if isinstance(question, str) else question
@@ -95,19 +106,37 @@ async def solve(
         async with Runtime(engine) as own:
             return await solve(request, runtime=own, method=method, protocol=protocol,
                                plan=plan, trace=trace)
+    remark = ""
     chosen, name = (None, method) if method is None or isinstance(method, str) else (method, None)
     if plan is None and chosen is not None:
         plan = Plan(type(chosen).__name__.lower(), protocol, reason="given as an object")
     if plan is None:
-        load = await runtime.engine.load()
-        plan = choose(runtime.engine.capabilities, load, method=name, protocol=protocol)
-        if name == "native" and plan.method != "native":
-            plan = Plan("native", protocol)
+        plan, remark = await _plan(runtime, name, protocol)
     trace = Trace() if trace is None else trace
     if chosen is not None:
         return await _run(runtime, request, plan, chosen, trace)
     facts = find_protocol(plan.protocol).facts if plan.protocol is not None else None
-    return await _run(runtime, request, plan, make_method(plan, request.directions), trace, facts)
+    return await _run(runtime, request, plan, make_method(plan, request.directions),
+                      trace, facts, remark)
+
+
+async def _plan(runtime: Runtime, method: str | None, protocol: str | None) -> tuple[Plan, str]:
+    """What to do, and a remark if the protocol was to be found out: what was found, or not."""
+    if method not in (None, "auto", *METHODS):
+        make_method(Plan(method or ""))
+    if method == "tools" and protocol is not None:
+        raise UsageError(f"the method `tools` drives no wire format, so not `{protocol}`",
+                         hint="Leave the protocol out, or use the method `native`.")
+    load = await runtime.engine.load()
+    remark = ""
+    if protocol == AUTO and method != "sequential":
+        protocol, remark = protocol_of(runtime.engine)
+        if protocol is None and method == "native":
+            raise UsageError(remark)
+    plan = choose(runtime.engine.capabilities, load, method=method, protocol=protocol)
+    if method == "native" and plan.method != "native":
+        plan = Plan("native", protocol)
+    return (replace(plan, reason=remark) if remark else plan), remark
 
 
 def solve_sync(question: str | Request, **options: object) -> Result:
@@ -167,11 +196,13 @@ async def solve_stream(question: str | Request, **options: object) -> AsyncItera
 
 async def _run(
     runtime: Runtime, request: Request, plan: Plan, method: Method, trace: Trace,
-    facts: Facts | None = None,
+    facts: Facts | None = None, remark: str = "",
 ) -> Result:
-    """One request from its plan to its result. ``facts``: of the format that is driven."""
+    """One request from its plan to its result. ``facts``: of the format that is driven;
+    ``remark``: how that was found out, or why it was not."""
     engine = runtime.engine
     opening = await _open(engine, request, plan, facts)
+    misfits = (await examine(engine, facts, request.sampling)).warnings if facts else ()
     plan = replace(plan, early_stop=plan.early_stop or opening.early_stop)
     run = Run(request, plan, runtime.engines, runtime.limiter, trace.emit, uuid.uuid4().hex[:12])
     trace.emit(RunStarted(0.0, run.id, request.question, engine.name, engine.model, plan.method,
@@ -180,10 +211,14 @@ async def _run(
 
     async def body(root: Thread) -> Outcome:
         nonlocal fallback
-        if warning := _too_short(engine, facts):
+        if remark:
+            root.note(remark, warning=facts is None)
+        for warning in misfits:
             root.note(warning, warning=True)
         outcome = await _attempt(root, request, plan, method, opening)
-        if plan.method != "sequential" and (outcome.value is None or not outcome.ok):
+        whole = outcome.ok and outcome.value is not None
+        best = root.proposed is not None and outcome.value == root.proposed
+        if plan.method != "sequential" and not (whole or best):
             fallback = outcome.reason or outcome.status
             root.note(f"falling back to sequential reasoning: {fallback}", warning=True)
             second = await _fall_back(root, request, plan, engine)
@@ -208,31 +243,23 @@ async def _run(
     metrics = measure(trace.events)
     if facts and facts.mismatch and metrics.forks:
         warnings.insert(0, facts.mismatch)
+    if facts and facts.system and not metrics.forks and has_system(request):
+        warnings.append(f"the model never forked: {facts.title} is switched on by a system message,"
+                        " and the request has its own")
     return _result(metrics, outcome, plan, fallback, correct, tuple(dict.fromkeys(warnings)))
 
 
 async def _open(
     engine: Engine, request: Request, plan: Plan, facts: Facts | None
 ) -> Opening:
-    """The opening, with what switches the format on, and read as the format says."""
+    """The opening, with what switches the method or the format on, and read as that says."""
     if facts is None:
-        return await engine.open(request, plan.protocol)
+        opening = await engine.open(request, plan.protocol)
+        return offer(opening, request) if plan.method == "tools" else opening
     opening = await engine.open(prepare(request, facts), plan.protocol)
     if facts.answer is None:
         return opening
     return replace(opening, read=lambda text: read_answer(text, facts))
-
-
-def _too_short(engine: Engine, facts: Facts | None) -> str:
-    """A warning if the engine's window is shorter than what the format's models were made for."""
-    window = engine.capabilities.window
-    longest = facts.trained_context if facts else None
-    if facts is None or window is None or longest is None or window >= longest:
-        return ""
-    if facts.name in engine.capabilities.protocols:
-        return ""
-    return (f"models of {facts.title} were trained on up to {longest} tokens, the engine's window"
-            f" is {window}: answers may be cut off")
 
 
 async def _attempt(
@@ -250,6 +277,9 @@ async def _attempt(
             return await method.run(root, request, plan, opening)
     except EngineError as error:
         return Outcome("failed", root.text, reason=str(error))
+    root.note("the time is up", warning=True)
+    if root.proposed is not None:
+        return Outcome("budget", root.proposed, root.proposed, "seconds")
     return Outcome("budget", root.text, opening.read(root.text), "seconds")
 
 
@@ -301,6 +331,7 @@ def _result(
         wall_seconds=metrics.wall_seconds,
         verified=outcome.verified,
         conflicts=outcome.conflicts,
+        reason=plan.reason,
         warnings=warnings,
         text=outcome.text,
     )

@@ -14,6 +14,7 @@ import pytest
 from plait.cli.probe import Tick, steady_step, widths_up_to
 from plait.errors import EngineUnreachable
 from plait.protocols import CATALOGUE
+from plait.testing import ScriptedEngine
 from plait.version import VERSION
 from tests.cli.conftest import Shell
 
@@ -21,7 +22,7 @@ KEYS = {
     "answer", "correct", "finish", "method", "protocol", "fallback", "threads", "forks",
     "max_parallel", "depth", "total_tokens", "critical_path_tokens", "prompt_tokens",
     "cached_tokens", "inserted_tokens", "wall_seconds", "trace", "version", "verified",
-    "conflicts", "warnings", "wasted_tokens", "estimated",
+    "conflicts", "warnings", "wasted_tokens", "estimated", "reason",
 }
 SOLVE = ("solve", "think in parallel", "--protocol", "threadweaver")
 
@@ -36,6 +37,22 @@ def test_the_json_of_an_answer_is_one_object_with_the_agreed_keys(shell: Shell) 
     assert (result["method"], result["protocol"]) == ("native", "threadweaver")
     assert (result["threads"], result["forks"], result["depth"]) == (3, 1, 1)
     assert (result["trace"], result["fallback"], result["version"]) == (None, None, VERSION)
+
+
+@pytest.mark.parametrize("how", [("--json",), ("-q",), ()])
+def test_a_protocol_that_is_to_be_found_out_is_said_on_standard_error(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
+) -> None:
+    ask = ("solve", "think in parallel", "--protocol", "auto", *how)
+    status, _, err = shell(*ask)
+    assert status == 0
+    assert err == ("plait: no wire format is known for the model `script`: name one with --protocol"
+                   " (`plait protocols` lists them), or use --method tools if it calls tools\n")
+    monkeypatch.setattr(ScriptedEngine, "model", "Multiverse-32B")
+    status, _, err = shell(*ask)
+    assert err == ("plait: `Multiverse-32B` is taken for Multiverse4FM/Multiverse-32B, which writes"
+                   " multiverse\n")
+    assert shell(*ask, "--method", "sequential")[2] == ""
 
 
 def test_a_comparison_holds_both_results_and_three_speedups(shell: Shell) -> None:
@@ -120,7 +137,7 @@ def test_an_engine_that_cannot_be_reached_is_status_three(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "says"), [
-    (("sovle", "x"), "plait: there is no command `sovle`. Known: solve, protocols, trace."),
+    (("sovle", "x"), "plait: there is no command `sovle`. Known: solve, probe, protocols, trace."),
     (("solve",), "plait: missing argument 'PROMPT'. See `plait --help`."),
     (("solve", "x", "--colour", "red"), "plait: no such option: --colour"),
     (("solve", "x", "--width", "wide"), "plait: invalid value for '--width'"),
@@ -274,3 +291,39 @@ def test_what_cannot_be_checked_is_one_line(
     status, out, err = shell("protocols", "check", "x.jsonl", "--protocol", protocol)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert says in err
+
+
+def test_a_directed_method_is_chosen_by_name_with_its_settings(shell: Shell) -> None:
+    status, out, err = shell("solve", "2+2?", "--method", "explore", "--attempts", "2", "--merge",
+                             "vote", "--json")
+    result = json.loads(out)
+    assert (status, err) == (0, "")
+    assert (result["method"], result["answer"], result["threads"]) == ("explore", "42", 3)
+    status, out, _ = shell("solve", "2+2?", "--method", "fixed", "--merge", "synthesize", "--json")
+    assert json.loads(out)["answer"] == "merged"
+
+
+def test_a_fallback_says_why(shell: Shell) -> None:
+    status, out, _ = shell("solve", "2+2?", "--method", "refine", "--json")
+    result = json.loads(out)
+    assert (status, result["method"], result["answer"]) == (0, "refine", "42")
+    assert result["fallback"].startswith("refining needs a model that chats")
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (("--method", "exploer"), "there is no method `exploer`. Did you mean `explore`?"),
+    (("--method", "explore", "--merge", "majority"), "there is no merge `majority`."),
+    (("--method", "explore", "--verify", "code:x.py"), "cannot read the tests x.py: No such file"),
+    (("--method", "explore", "--prompts", "mine"), "there is no prompt set `mine`."),
+    (("--method", "explore", "--attempts", "0"), "`attempts` is 0 but must be above 0"),
+    (("--method", "fixed", "--attempts", "9"), "the method `fixed` makes 2 or 3 attempts, not 9."),
+    (("--method", "refine", "--rounds", "4"), "`rounds` is (4,) but must end in a round of 1"),
+    (("--roles", "judge"), "`roles` has 'judge', which names no role's engine."),
+])
+def test_a_mistake_in_a_directed_method_is_one_line_and_status_two(
+    shell: Shell, arguments: tuple[str, ...], says: str
+) -> None:
+    status, out, err = shell("solve", "2+2?", *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"plait: {says}")
+    assert err.count("\n") == 1

@@ -17,6 +17,7 @@ from plait.cli.settings import LARGEST, Settings, load_settings
 from plait.cli.show import Mode, Watcher, as_dict, mode_for, print_json, print_lines, say
 from plait.core import Request, Result
 from plait.core.events import Event
+from plait.registry import AUTO
 from plait.solve import Runtime
 from plait.solve import solve as answer
 from plait.trace import JsonlWriter, Trace, attainable_speedup, curve
@@ -51,9 +52,10 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
                                                " [default: nano]")] = None,
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,
     protocol: Annotated[str | None, typer.Option(help="The wire format that the model "
-                                                 "writes; `plait protocols` lists them.")] = None,
-    method: Annotated[str | None, typer.Option(help="sequential, native, explore, fixed, refine, "
-                                               "skeleton or auto.")] = None,
+                                                 "writes, or auto; `plait protocols` lists them. "
+                                                 "One of your own: module:NAME.")] = None,
+    method: Annotated[str | None, typer.Option(help="sequential, native, tools, explore, fixed, "
+                                               "refine, skeleton or auto.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Also answer sequentially, and "
                                           "compare.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -94,6 +96,8 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
     settings = load_settings(flags, os.environ, Path.cwd())
     job = Job(settings.request(_read(prompt)), settings, mode_for(json=json, quiet=quiet), compare)
     result = anyio.run(_compare if compare else _single, job)
+    if settings.protocol == AUTO and settings.method != "sequential":
+        say(result.reason)
     if result.answer is None:
         say(f"no answer: {_why(result)}")
         raise typer.Exit(1)

@@ -6,5 +6,7 @@ from plait.methods.native import Native, drive
 from plait.methods.refine import Refine
 from plait.methods.sequential import Sequential
 from plait.methods.skeleton import Skeleton
+from plait.methods.tools import Tools, offer
 
-__all__ = ["Explore", "Fixed", "Native", "Refine", "Sequential", "Skeleton", "drive"]
+__all__ = ["Explore", "Fixed", "Native", "Refine", "Sequential", "Skeleton", "Tools", "drive",
+           "offer"]

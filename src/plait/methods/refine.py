@@ -74,6 +74,7 @@ class Refine:
         note_prompt(root, self._prompts["refine"])
         before, question = split(work.request)
         found: dict[str, Part] = {}
+        most = room(self._window, work.request)
         children = []
         for index in range(count):
             order = list(usable)
@@ -81,13 +82,15 @@ class Refine:
             label = f"round {number}, thread {index + 1}"
             spec = make_spec(
                 self._prompts["refine"],
-                {"question": question, "parts": shown(order, room(self._window), "Attempt")},
+                {"question": question, "parts": shown(order, most, "Attempt")},
                 role="worker", label=label, before=before,
                 temperature=TEMPERATURE if count > 1 else None)
 
             async def body(thread: Thread, label: str = label) -> Outcome:
                 part = await work.write_part(thread, label)
                 found[thread.name] = part
+                if part.usable:
+                    root.propose(part.text)
                 return as_outcome(part)
 
             children.append(root.start(spec, body))

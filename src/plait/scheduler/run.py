@@ -59,6 +59,7 @@ class Run:
         self._engines = engines
         self._started = anyio.current_time()
         self._threads = 1
+        self._refusals: set[str] = set()
         self._clocks: dict[str, int] = {}
         self._endings: dict[str, anyio.Event] = {}
         self._tasks: TaskGroup | None = None
@@ -78,7 +79,8 @@ class Run:
         Raises what ``body`` raises. After `Budget.seconds` the root ends with what it has.
         """
         engine = self.engine_for("thread")
-        root = ScheduledThread(self, "0", engine, Context(prompt.messages), self.ledger.work)
+        root = ScheduledThread(self, "0", engine, Context(prompt.messages, prompt.tools),
+                               self.ledger.work)
         self.root = root
         self.emit(Started(self.now(), "0", None, "root", "thread", 0))
         self._open_context(root, prompt, engine, opening=True)
@@ -114,6 +116,9 @@ class Run:
         """Make a child of ``parent`` and let it go; see `plait.interfaces.Thread.start`."""
         if self._tasks is None:
             raise Bug("a thread was started in a run that is not running")
+        if spec.role == "fallback":  # nobody will join what the attempt before it has started
+            for other in parent.children:
+                other.cancel("the attempt was given up")
         name = f"{parent.name}.{len(parent.children)}"
         base = parent.context.fork() if spec.family == "fork" else Context()
         child = ScheduledChild(self, name, parent, spec, body, base)
@@ -127,7 +132,9 @@ class Run:
         self.emit(Started(self.now(), name, parent.name, spec.family, spec.role, at, spec.label,
                           spec.after))
         if refusal := self._refusal(parent):
-            parent.note(f"thread {name} was not started: {refusal}", warning=True)
+            first = refusal not in self._refusals  # a model may ask for thousands
+            self._refusals.add(refusal)
+            parent.note(f"thread {name} was not started: {refusal}", warning=first)
             child.end(Outcome("budget", reason=refusal))
         else:
             self._tasks.start_soon(self._live, child)
@@ -195,7 +202,7 @@ class Run:
         prompt = spec.prompt or Prompt(text=spec.text)
         context = child.base.fork()
         if spec.family == "spawn":
-            context = Context(prompt.messages)
+            context = Context(prompt.messages, prompt.tools)
         thread = ScheduledThread(self, child.name, engine, context, account,
                                  clock=child.start_clock, limit=spec.limit)
         thread.temperature = spec.temperature

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Literal
 
 import anyio
 
-from plait.core import Finish, Outcome, Sampling, Stops
+from plait.core import Finish, Message, Outcome, Sampling, Stops
 from plait.core.events import Appended, Committed, Joined, Noted, Rewrote
+from plait.core.text import RETURNS
 from plait.interfaces import Body, Child, ChildSpec, Engine, Thread
 from plait.scheduler.child import ScheduledChild
 from plait.scheduler.context import Context, make_segment
@@ -47,6 +48,7 @@ class ScheduledThread:
         self.account = account
         self.tokens = 0
         self.finish: Finish | None = None
+        self.proposed: str | None = None
         self.children: list[ScheduledChild] = []
         self.child_ended = anyio.Event()
         self.temperature: float | None = None
@@ -79,8 +81,10 @@ class ScheduledThread:
         for part in parts:
             if isinstance(part, str):
                 segments = [make_segment("runtime", part, self.engine.encode)] if part else []
-            else:
+            elif part.segments or not part.text:
                 segments = [replace(s, author="runtime") for s in part.segments]
+            else:  # a thread that was cancelled, or an outcome that a method made
+                segments = [make_segment("runtime", part.text, self.engine.encode)]
             for segment in segments:
                 self.context.add(segment)
             if segments:
@@ -97,8 +101,15 @@ class ScheduledThread:
             self.run.emit(Rewrote(self.run.now(), self.name, lost, gone))
         self.append(*parts)
 
+    def turn(self, said: Message, *replies: Message) -> None:
+        self.append(*(f"\n{RETURNS}{reply.content}\n" for reply in replies))
+        self.context.turn((said, *replies))
+
     def note(self, what: str, *, warning: bool = False) -> None:
         self.run.emit(Noted(self.run.now(), self.name, what, warning))
+
+    def propose(self, answer: str) -> None:
+        self.proposed = answer
 
     def commit(self, text: str) -> None:
         self.run.emit(Committed(self.run.now(), self.name, text))
@@ -183,6 +194,7 @@ class ScheduledThread:
             reserve = int(budget.critical_tokens * JOIN_SHARE) if self.level else 0
             left = budget.critical_tokens - reserve - self.clock
             grants.append(Grant(left, "budget", "critical-path tokens"))
+        run.ledger.make_room(self.account, LEAST_SHARE, run.contenders)
         available = self.account.available
         if available is not None:
             share = max(-(-available // max(1, run.contenders)), min(available, LEAST_SHARE))
