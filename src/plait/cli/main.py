@@ -24,6 +24,7 @@ from plait.version import VERSION
 COMMANDS = {
     "solve": ("plait.cli.solve", "Answer one question, in parallel where the model can."),
     "protocols": ("plait.cli.protocols", "List the wire formats that models fork in."),
+    "analyze": ("plait.cli.analyze", "Say where parallel threads would help, from past logs."),
     "trace": ("plait.cli.trace", "Show a recorded run: its tree, its numbers, its timeline."),
 }
 INTERRUPTED = 130
