@@ -16,11 +16,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from plait.core.events import Event as TraceEvent
 from plait.core.events import Family, Role
 from plait.core.outcome import Outcome, Status
+from plait.core.part import Part, Verdict
 from plait.core.request import Plan, Request, Sampling
 from plait.core.text import Chunk, Finish, Prompt, Stops
 
@@ -289,8 +290,10 @@ class Thread(Protocol):
         self,
         children: Sequence[Child],
         enough: Callable[[Sequence[Outcome | None]], bool] | None = None,
+        rest: Literal["cancel", "keep"] = "cancel",
     ) -> list[Outcome | None]:
-        """Wait for ``children``; if ``enough`` says so before all ended, cancel the others."""
+        """Wait for ``children``; when ``enough`` says so before all ended, cancel the others, or
+        let them go on (``rest="keep"``) to be waited for later."""
         ...
 
     async def ask(self, spec: ChildSpec, sampling: Sampling | None = None) -> Outcome:
@@ -316,6 +319,36 @@ class Method(Protocol):
     async def run(
         self, root: Thread, request: Request, plan: Plan, opening: Opening
     ) -> Outcome: ...
+
+
+# --- joins of directed methods ------------------------------------------------------------------
+
+
+class Merge(Protocol):
+    """Several parts -> one outcome; ``value`` is the merged text."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def merge(self, thread: Thread, request: Request, parts: Sequence[Part]) -> Outcome:
+        """Merge the parts that are ok. Models are asked through children of ``thread``.
+
+        Never raises for what a model or an engine did: an outcome without a value says why.
+        How it was decided is noted in the trace.
+        """
+        ...
+
+
+class Verifier(Protocol):
+    """Is a part right? Called for each part on its own, many at once."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def verify(self, thread: Thread, request: Request, part: Part) -> Verdict:
+        """A verdict; ``ok`` None, with the reason, where it cannot be told. Judges are asked
+        through children of ``thread``. Never raises for what a model or an engine did."""
+        ...
 
 
 # --- traces ------------------------------------------------------------------------------------

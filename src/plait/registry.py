@@ -1,4 +1,4 @@
-"""Names for everything that can be named: engines, protocols, methods.
+"""Names for everything that can be named: engines, protocols, methods, merges, verifiers.
 
 Engines are loaded when they are first asked for, so that a command that needs none starts fast.
 """
@@ -11,13 +11,21 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from plait.core import Plan
+from plait.core import Directions, Plan
 from plait.errors import UsageError
-from plait.interfaces import Engine, Method, WireProtocol
-from plait.methods import Native, Sequential
+from plait.interfaces import Engine, Merge, Method, Verifier, WireProtocol
+from plait.merge import Adaptive, Best, Concat, Hierarchical, Synthesize, Vote
+from plait.methods import Explore, Fixed, Native, Refine, Sequential, Skeleton
+from plait.prompts import Prompts, load_prompts
 from plait.protocols import CATALOGUE, Known, look_up, refusal
+from plait.verify import Code, Exact, Judge, Math, Puzzle
 
-METHODS = ("sequential", "native")
+METHODS = ("sequential", "native", "explore", "fixed", "refine", "skeleton")
+MERGES: dict[str, Callable[[Prompts], Merge]] = {
+    "vote": lambda prompts: Vote(), "vote:confidence": lambda prompts: Vote("confidence"),
+    "best": Best, "synthesize": Synthesize, "hierarchical": Hierarchical, "adaptive": Adaptive,
+    "concat": lambda prompts: Concat(titled=True)}
+VERIFIERS = ("auto", "none", "judge", "exact:ANSWER", "math:ANSWER", "code:FILE")
 
 
 def find_protocol(name: str) -> Known:
@@ -41,17 +49,89 @@ def make_protocol(name: str) -> Callable[[str], WireProtocol]:
     return find_protocol(name).machine
 
 
-def make_method(plan: Plan) -> Method:
-    """The method that ``plan`` names."""
+def make_method(plan: Plan, directions: Directions | None = None) -> Method:
+    """The method that ``plan`` names, made to work as ``directions`` say."""
+    directions = directions or Directions()
     if plan.method == "sequential":
         return Sequential()
     if plan.method == "native":
-        if plan.protocol is None:
-            raise UsageError("the method `native` needs a protocol",
-                             hint=f"Name one of {', '.join(CATALOGUE)}.")
-        return Native(make_protocol(plan.protocol))
-    raise UsageError(f"there is no method `{plan.method}`",
-                     hint=_suggest(plan.method, list(METHODS)))
+        return _make_native(plan)
+    if plan.method not in METHODS:
+        raise UsageError(f"there is no method `{plan.method}`",
+                         hint=_suggest(plan.method, list(METHODS)))
+    prompts = load_prompts(directions.prompts)
+    verifier = make_verifier(directions.verify, prompts)
+    merge = make_merge(directions.merge, prompts) if directions.merge else None
+    if merge is not None and plan.method in ("refine", "skeleton"):
+        raise UsageError(f"the method `{plan.method}` has a merge of its own",
+                         hint="Leave `merge` out, or use the method `explore` or `fixed`.")
+    if plan.protocol is not None and plan.method != "explore":
+        raise UsageError(f"the method `{plan.method}` drives no wire format",
+                         hint="Leave `protocol` out, or use the method `explore` or `native`.")
+    count = directions.attempts
+    match plan.method:
+        case "explore":
+            inner = _make_native(plan) if plan.protocol is not None else None
+            return Explore(merge=merge, verifier=verifier, prompts=prompts, inner=inner,
+                           **({} if count is None else {"attempts": count}))
+        case "fixed":
+            return Fixed(merge=merge, verifier=verifier, prompts=prompts,
+                         **({} if count is None else {"threads": count}))
+        case "refine":
+            return Refine(rounds=directions.rounds, verifier=verifier, prompts=prompts)
+        case _:
+            return Skeleton(verifier=verifier, prompts=prompts)
+
+
+def _make_native(plan: Plan) -> Native:
+    if plan.protocol is None:
+        raise UsageError("the method `native` needs a protocol",
+                         hint=f"Name one of {', '.join(CATALOGUE)}.")
+    return Native(make_protocol(plan.protocol))
+
+
+def make_merge(name: str, prompts: Prompts) -> Merge:
+    """The merge ``name``."""
+    make = MERGES.get(name)
+    if make is None:
+        raise UsageError(f"there is no merge `{name}`", hint=_suggest(name, list(MERGES)))
+    return make(prompts)
+
+
+def make_verifier(name: str | None, prompts: Prompts) -> Verifier | None:
+    """The verifier ``name``; None and ``auto``: puzzles are checked by their rules. ``none``: None.
+
+    Raises `UsageError` for names that are not known, tests that cannot be read, and ``math``
+    where math-verify is not installed.
+    """
+    kind, _, value = (name or "auto").partition(":")
+    made: Verifier
+    match kind, value.strip():
+        case "none", "":
+            return None
+        case "auto", "":
+            made = Puzzle()
+        case "judge", "":
+            made = Judge(prompts)
+        case "exact", expected if expected:
+            made = Exact(expected)
+        case "math", expected if expected:
+            made = Math(expected)
+        case "code", path if path:
+            made = Code(_read_tests(Path(path)))
+        case _:
+            what = f"the verifier `{kind}` needs a value" if not value and (
+                kind in ("exact", "math", "code")) else f"there is no verifier `{name}`"
+            raise UsageError(what, hint=f"Known: {', '.join(VERIFIERS)}.")
+    return made
+
+
+def _read_tests(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        raise UsageError(f"cannot read the tests {path}: {why}") from error
 
 
 def make_engine(spec: str, model: str | None = None) -> Engine:

@@ -34,7 +34,8 @@ class Runtime:
     """Engines and the limiter that all requests share. Use as ``async with Runtime(...) as rt``.
 
     ``engine`` is a name (see `plait.registry.make_engine`) or an engine; engines given as objects
-    are the caller's to close. ``roles`` lets other engines serve some roles (planner, judge...).
+    are the caller's to close. ``roles`` lets other engines serve some roles (planner, worker,
+    merger, judge): engines, or pairs of an engine's name and its model's.
     """
 
     def __init__(
@@ -42,11 +43,14 @@ class Runtime:
         engine: str | Engine = "nano",
         *,
         model: str | None = None,
-        roles: Mapping[Role, Engine] | None = None,
+        roles: Mapping[Role, Engine | tuple[str, str | None]] | None = None,
     ) -> None:
-        self._owned = isinstance(engine, str)
-        self.engine = make_engine(engine, model) if isinstance(engine, str) else engine
-        self.engines: dict[Role, Engine] = {**(roles or {}), "thread": self.engine}
+        self._owned: list[Engine] = []
+        self.engine = self._own(engine, model) if isinstance(engine, str) else engine
+        self.engines: dict[Role, Engine] = {
+            role: self._own(*given) if isinstance(given, tuple) else given
+            for role, given in (roles or {}).items()}
+        self.engines["thread"] = self.engine
         self.limiter = Limiter()
 
     async def __aenter__(self) -> Runtime:
@@ -60,9 +64,14 @@ class Runtime:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._owned:
-            with anyio.CancelScope(shield=True):
-                await self.engine.aclose()
+        with anyio.CancelScope(shield=True):
+            for engine in self._owned:
+                await engine.aclose()
+
+    def _own(self, name: str, model: str | None) -> Engine:
+        engine = make_engine(name, model)
+        self._owned.append(engine)
+        return engine
 
 
 async def solve(
@@ -87,9 +96,9 @@ async def solve(
             return await solve(request, runtime=own, method=method, protocol=protocol,
                                plan=plan, trace=trace)
     chosen, name = (None, method) if method is None or isinstance(method, str) else (method, None)
+    if plan is None and chosen is not None:
+        plan = Plan(type(chosen).__name__.lower(), protocol, reason="given as an object")
     if plan is None:
-        if name not in (None, "auto", "sequential", "native"):
-            make_method(Plan(name or ""))
         load = await runtime.engine.load()
         plan = choose(runtime.engine.capabilities, load, method=name, protocol=protocol)
         if name == "native" and plan.method != "native":
@@ -98,7 +107,7 @@ async def solve(
     if chosen is not None:
         return await _run(runtime, request, plan, chosen, trace)
     facts = find_protocol(plan.protocol).facts if plan.protocol is not None else None
-    return await _run(runtime, request, plan, make_method(plan), trace, facts)
+    return await _run(runtime, request, plan, make_method(plan, request.directions), trace, facts)
 
 
 def solve_sync(question: str | Request, **options: object) -> Result:
@@ -290,6 +299,8 @@ def _result(
         wasted_tokens=metrics.wasted_tokens,
         estimated=metrics.estimated,
         wall_seconds=metrics.wall_seconds,
+        verified=outcome.verified,
+        conflicts=outcome.conflicts,
         warnings=warnings,
         text=outcome.text,
     )

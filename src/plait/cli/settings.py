@@ -14,9 +14,10 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from plait.core import Budget, Request, Sampling
+from plait.core import Budget, Directions, Request, Sampling
+from plait.core.events import Role
 from plait.errors import UsageError
 
 FILE = "plait.toml"
@@ -25,6 +26,8 @@ NOT_SETTINGS = ("PLAIT_API_KEY", "PLAIT_DEBUG")
 """Variables that others read: keys, and what only makes sense for one call."""
 SECRET = ("key", "secret", "password", "bearer")
 LARGEST = 2**63 - 1
+ROLES = ("planner", "worker", "merger", "judge")
+"""Roles that may be served by another engine than the main one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,14 @@ class Settings:
     width: int | None = None
     depth: int | None = None
     trace: str | None = None
+    attempts: int | None = None
+    merge: str | None = None
+    verify: str | None = None
+    prompts: str | None = None
+    rounds: str | None = None
+    """Threads in each round of `refine`: "8, 4, 1"."""
+    roles: str | None = None
+    """Engines of roles: "judge=http://127.0.0.1:8001/v1 NAME, planner=..."."""
 
     def request(self, prompt: str) -> Request:
         """The request for ``prompt``. Raises `UsageError` for values out of range."""
@@ -53,7 +64,32 @@ class Settings:
             budget=Budget(**self._given("total_tokens", "critical_tokens", "seconds", "width",
                                         "depth")),
             seed=self.seed,
+            directions=self._directions(),
         )
+
+    def engines(self) -> dict[Role, tuple[str, str | None]]:
+        """Engine and model of every role that has its own. Raises `UsageError`."""
+        found: dict[Role, tuple[str, str | None]] = {}
+        for entry in (self.roles or "").split(","):
+            if not entry.strip():
+                continue
+            role, mark, where = entry.partition("=")
+            if role.strip() not in ROLES or not mark or not where.split():
+                raise UsageError(f"`roles` has {entry.strip()!r:.60}, which names no role's engine",
+                                 hint=f"Say ROLE=ENGINE MODEL, with a role of {', '.join(ROLES)}.")
+            engine, *model = where.split(maxsplit=1)
+            found[cast(Role, role.strip())] = (engine, model[0].strip() if model else None)
+        return found
+
+    def _directions(self) -> Directions:
+        given = self._given("attempts", "merge", "verify", "prompts")
+        if self.rounds is not None:
+            try:
+                given["rounds"] = tuple(int(count) for count in self.rounds.split(","))
+            except ValueError:
+                raise UsageError(f"`rounds` is {self.rounds!r:.60} but must be whole numbers",
+                                 hint="Say 8,4,1, for example.") from None
+        return Directions(**given)
 
     def _given(self, *names: str) -> dict[str, Any]:
         return {n: getattr(self, n) for n in names if getattr(self, n) is not None}

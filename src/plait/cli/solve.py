@@ -52,7 +52,8 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,
     protocol: Annotated[str | None, typer.Option(help="The wire format that the model "
                                                  "writes; `plait protocols` lists them.")] = None,
-    method: Annotated[str | None, typer.Option(help="sequential, native or auto.")] = None,
+    method: Annotated[str | None, typer.Option(help="sequential, native, explore, fixed, refine, "
+                                               "skeleton or auto.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Also answer sequentially, and "
                                           "compare.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -65,6 +66,18 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
     seconds: Annotated[float | None, typer.Option(help="Limit of the time.")] = None,
     width: Annotated[int | None, typer.Option(help="Most threads at once below one.")] = None,
     depth: Annotated[int | None, typer.Option(help="Most levels of threads.")] = None,
+    attempts: Annotated[int | None, typer.Option(help="explore: attempts at most [8]; fixed: 2 or "
+                                                 "3.")] = None,
+    merge: Annotated[str | None, typer.Option(help="vote, vote:confidence, best, synthesize, "
+                                              "hierarchical, adaptive or concat.")] = None,
+    verify: Annotated[str | None, typer.Option(help="none, judge, exact:ANSWER, math:ANSWER or "
+                                               "code:FILE; puzzles are checked anyway.")] = None,
+    prompts: Annotated[str | None, typer.Option(help="instruct, reasoning, or a folder with "
+                                                "prompts.")] = None,
+    rounds: Annotated[str | None, typer.Option(help="refine: threads in each round "
+                                               "[8,4,1].")] = None,
+    roles: Annotated[str | None, typer.Option(help="Other engines for some roles: \"judge=URL "
+                                              "MODEL, merger=...\".")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer only.")] = False,
 ) -> None:
     """Answer one question, in parallel where the model can.
@@ -75,7 +88,9 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
     flags = {"engine": engine, "model": model, "protocol": protocol, "method": method,
              "trace": trace, "seed": seed, "temperature": temperature, "max_tokens": max_tokens,
              "total_tokens": total_tokens, "critical_tokens": critical_tokens,
-             "seconds": seconds, "width": width, "depth": depth}
+             "seconds": seconds, "width": width, "depth": depth, "attempts": attempts,
+             "merge": merge, "verify": verify, "prompts": prompts, "rounds": rounds,
+             "roles": roles}
     settings = load_settings(flags, os.environ, Path.cwd())
     job = Job(settings.request(_read(prompt)), settings, mode_for(json=json, quiet=quiet), compare)
     result = anyio.run(_compare if compare else _single, job)
@@ -100,7 +115,8 @@ def _why(result: Result) -> str:
 
 
 async def _single(job: Job) -> Result:
-    async with Runtime(job.settings.engine, model=job.settings.model) as runtime:
+    async with Runtime(job.settings.engine, model=job.settings.model,
+                       roles=job.settings.engines()) as runtime:
         run = await _answer(job, runtime, job.settings.method, job.settings.trace)
     if job.mode == "json":
         print_json(as_dict(run.result))
@@ -112,7 +128,7 @@ async def _single(job: Job) -> Result:
 async def _compare(job: Job) -> Result:
     """Answer in parallel, then sequentially, on one engine that is warm from the start."""
     settings = job.settings
-    async with Runtime(settings.engine, model=settings.model) as runtime:
+    async with Runtime(settings.engine, model=settings.model, roles=settings.engines()) as runtime:
         await step_seconds(runtime.engine, job.request, 2)  # its first steps are slow ones
         parallel = await _answer(job, runtime, settings.method, settings.trace)
         baseline = await _answer(job, runtime, "sequential", _beside(settings.trace))

@@ -27,6 +27,10 @@ class Outcome:
     reason: str = ""
     tokens: int = 0
     thread: str = ""
+    verified: bool | None = None
+    """What a verifier said of ``value``; None where none ran or it could not tell."""
+    conflicts: int = 0
+    """Contradictions between parts that were found and could not be resolved."""
     segments: tuple[Segment, ...] = field(default=(), repr=False, compare=False)
     """``text`` as it was written, token for token, for a join that quotes it."""
 

@@ -69,6 +69,29 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Directions:
+    """How a method that directs a model is to work. None: the method's own default.
+
+    ``attempts``: threads that `explore` makes at most, `fixed` exactly. ``merge`` and ``verify``
+    are names (see `plait.registry`), ``prompts`` the name of a prompt set or a folder with one.
+    ``rounds``: threads in each round of `refine`.
+    """
+
+    attempts: int | None = None
+    merge: str | None = None
+    verify: str | None = None
+    prompts: str | None = None
+    rounds: tuple[int, ...] = (8, 4, 1)
+
+    def __post_init__(self) -> None:
+        if self.attempts is not None and self.attempts <= 0:
+            raise UsageError(f"`attempts` is {self.attempts!r} but must be above 0")
+        if not self.rounds or min(self.rounds) <= 0 or self.rounds[-1] != 1:
+            raise UsageError(f"`rounds` is {self.rounds!r} but must end in a round of 1 thread",
+                             hint="Say 8, 4, 1, for example.")
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One question. Give ``prompt``, or ``messages`` for a conversation; not both."""
 
@@ -77,6 +100,7 @@ class Request:
     sampling: Sampling = Sampling()
     budget: Budget = Budget()
     seed: int = 0
+    directions: Directions = Directions()
 
     def __post_init__(self) -> None:
         if bool(self.prompt.strip()) == bool(self.messages):

@@ -1,6 +1,10 @@
 """Ways to answer a request, one a file. They know the scheduler only through `interfaces`."""
 
+from plait.methods.explore import Explore
+from plait.methods.fixed import Fixed
 from plait.methods.native import Native, drive
+from plait.methods.refine import Refine
 from plait.methods.sequential import Sequential
+from plait.methods.skeleton import Skeleton
 
-__all__ = ["Native", "Sequential", "drive"]
+__all__ = ["Explore", "Fixed", "Native", "Refine", "Sequential", "Skeleton", "drive"]

@@ -20,6 +20,8 @@ def choose(
     width = 1 if busy else None
     if method == "sequential":
         return Plan("sequential", reason="asked for")
+    if method not in (None, "auto", "native"):
+        return Plan(method, protocol, width=width, reason="asked for")
     if protocol is not None:
         return Plan("native", protocol, width=width, reason="protocol asked for")
     if capabilities.protocols:

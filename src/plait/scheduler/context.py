@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from plait.core import Author, Message, Prompt, Segment
+from plait.core import Author, Message, Prompt, Segment, estimate_tokens
 from plait.errors import Bug
 
 Encode = Callable[[str], Sequence[int] | None]
@@ -186,8 +186,3 @@ def make_segment(
     if like is not None and like.text:
         return Segment(author, text, None, round(like.tokens * len(text) / len(like.text)))
     return Segment(author, text, None, estimate_tokens(text))
-
-
-def estimate_tokens(text: str) -> int:
-    """About how many tokens ``text`` has when nobody can count them: four characters each."""
-    return (len(text) + 3) // 4

@@ -199,6 +199,8 @@ class Run:
         thread = ScheduledThread(self, child.name, engine, context, account,
                                  clock=child.start_clock, limit=spec.limit)
         thread.temperature = spec.temperature
+        if spec.temperature is None and spec.role == "thread":
+            thread.temperature = child.parent.temperature  # below a sampled attempt all is sampled
         child.thread = thread
         self._open_context(thread, prompt, engine, opening=spec.family == "spawn")
         return thread

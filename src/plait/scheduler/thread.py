@@ -13,7 +13,7 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 
@@ -112,6 +112,7 @@ class ScheduledThread:
         self,
         children: Sequence[Child],
         enough: Callable[[Sequence[Outcome | None]], bool] | None = None,
+        rest: Literal["cancel", "keep"] = "cancel",
     ) -> list[Outcome | None]:
         if enough is None:
             for child in children:
@@ -120,7 +121,7 @@ class ScheduledThread:
         while enough is not None and not all(outcomes):
             if enough(outcomes):
                 for child, outcome in zip(children, outcomes, strict=True):
-                    if outcome is None:
+                    if outcome is None and rest == "cancel":
                         child.cancel("the others were enough")
                 break
             await self.child_ended.wait()
@@ -137,7 +138,7 @@ class ScheduledThread:
             async with thread.write(sampling=sampling) as stream:
                 async for _ in stream:
                     pass
-            cut = thread.finish in ("budget", "window")
+            cut = thread.finish in ("budget", "window", "length")
             return Outcome("budget" if cut else "done", thread.text, thread.text)
 
         child = self.start(spec, answer)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import anyio
 import anyio.lowlevel
 
-from plait.core import Chunk, Finish, Prompt, Request, Sampling, Usage
+from plait.core import Chunk, Finish, Prompt, Request, Sampling, Usage, after_thinking
 from plait.errors import EngineError
 from plait.interfaces import Capabilities, Load, Opening
 
@@ -153,7 +153,7 @@ class ScriptedEngine:
     async def open(self, request: Request, protocol: str | None) -> Opening:
         """Messages or prompt as they are; the answer is what follows the last ``</think>``."""
         prompt = Prompt(text=request.prompt, messages=request.messages)
-        return Opening(prompt, read=_after_thinking)
+        return Opening(prompt, read=after_thinking)
 
     async def load(self) -> Load:
         return Load(running=self.calls.open, waiting=0)
@@ -174,8 +174,3 @@ def _until_stop(play: Play, sampling: Sampling) -> tuple[str, str | None, Finish
         return play.text, None, play.finish
     place, stop = min(hits)
     return play.text[: place + len(stop)], stop, "stop"
-
-
-def _after_thinking(text: str) -> str | None:
-    answer = text.rpartition("</think>")[2].strip()
-    return answer or None

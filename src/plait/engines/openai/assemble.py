@@ -19,10 +19,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from plait.core import Chunk, Finish, Sampling, Usage
+from plait.core.thinking import CLOSE, OPEN
 from plait.engines.openai.dialects import Dialect
 from plait.engines.openai.wire import Piece
-
-OPEN, CLOSE = "<think>", "</think>"
 
 _CLOSING = re.compile(r"<(?:/|End )(.+)>", re.DOTALL)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from plait.core import Message, Prompt, Request
+from plait.core import Message, Prompt, Request, after_thinking
 from plait.engines.openai.connect import Link
 from plait.engines.openai.probe import Server
 from plait.errors import EngineError, EngineRefused, UsageError
@@ -56,15 +56,6 @@ def apr_prompt(question: str) -> str:
             "models of the protocol `apr` know countdown puzzles only",
             hint='Ask like "make 24 from 3, 5, 7, 9", or choose another protocol.')
     return condition + render(problem, "apr")
-
-
-def after_thinking(text: str) -> str | None:
-    """What stands after the last ``</think>``; None if the model never came to an answer."""
-    thoughts, mark, answer = text.rpartition("</think>")
-    if not mark and "<think>" in text:
-        return None
-    del thoughts
-    return answer.strip() or None
 
 
 def read_apr_answer(text: str) -> str | None:
