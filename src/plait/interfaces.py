@@ -226,6 +226,23 @@ class WireProtocol(Protocol):
 # --- threads -----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a thread may still use, the ring-fences for joins and for the fallback set aside.
+
+    ``tokens`` that threads below it may generate in all, ``path``: on the longest path; ``seconds``
+    until the parallel attempt is given up; ``levels`` and ``threads`` that may still be started;
+    ``window``: the context of each thread in tokens. None: no limit of this kind.
+    """
+
+    tokens: int | None = None
+    path: int | None = None
+    seconds: float | None = None
+    levels: int | None = None
+    threads: int | None = None
+    window: int | None = None
+
+
 class Child(Protocol):
     """A started thread, seen from its parent."""
 
@@ -264,6 +281,16 @@ class Thread(Protocol):
         """Why the last `write` ended; None before the first."""
         ...
 
+    @property
+    def held(self) -> int:
+        """Tokens that the context holds now, the opening prompt included."""
+        ...
+
+    @property
+    def room(self) -> Room:
+        """What is left of the budgets for this thread and what it starts."""
+        ...
+
     def write(
         self, until: Stops = ..., limit: int | None = None, sampling: Sampling | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
@@ -278,8 +305,11 @@ class Thread(Protocol):
         """Put runtime text, or another thread's text, at the end of the context."""
         ...
 
-    def rewrite(self, since: int, *parts: str | Outcome) -> None:
-        """Replace everything from character ``since`` on by ``parts``."""
+    def rewrite(self, since: int, *parts: str | Outcome, reset: bool = False) -> None:
+        """Replace everything from character ``since`` on by ``parts``.
+
+        ``reset``: the parts say what was found out in what goes, so its tokens are not wasted.
+        """
         ...
 
     def start(self, spec: ChildSpec, body: Body) -> Child:
@@ -294,6 +324,11 @@ class Thread(Protocol):
     ) -> list[Outcome | None]:
         """Wait for ``children``; when ``enough`` says so before all ended, cancel the others, or
         let them go on (``rest="keep"``) to be waited for later."""
+        ...
+
+    async def any_ended(self, children: Sequence[Child]) -> None:
+        """Wait until at least one of ``children`` has ended. Joins nothing: the clock of this
+        thread stays where it is until `wait` is called for what it uses."""
         ...
 
     async def ask(self, spec: ChildSpec, sampling: Sampling | None = None) -> Outcome:

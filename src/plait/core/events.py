@@ -112,13 +112,15 @@ class Answered:
 @dataclass(frozen=True, slots=True)
 class Rewrote:
     """The end of a context was replaced. ``removed``: generated tokens that no longer count as
-    useful; ``text`` is what was removed."""
+    useful; ``text`` is what was removed. ``reset``: the thread wrote down what it knows and goes on
+    in a clean context; what was removed lives on in that state, so ``removed`` is 0."""
 
     kind: ClassVar[str] = "rewrote"
     t: float
     thread: str
     removed: int
     text: str
+    reset: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,9 @@ class Sampling:
     stop_ids: tuple[int, ...] = ()
     logprobs: bool = False
     ignore_eos: bool = False
+    schema: Mapping[str, object] | None = field(default=None, hash=False)
+    """The reply is wanted as JSON of this schema. Engines that can constrain it do; from the others
+    it comes as the model likes, so whoever asks has to be able to read that, too."""
     extra: Mapping[str, object] = field(default_factory=dict)
     """Fields passed to the engine as they are (an OpenAI server's request body)."""
 
@@ -125,6 +128,8 @@ class Plan:
     width: int | None = None
     early_stop: bool = False
     """Join as soon as the protocol says that the outcomes so far are enough; cancel the rest."""
+    gain: bool = False
+    """Split only where that shortens the longest path, by the planner's own estimate."""
     retries: int = 1
     """How often a failed child is tried again, alone."""
     reason: str = ""

@@ -50,7 +50,7 @@ class Context:
         self._messages = messages
         self._chars = 0
         self._opening = 0
-        self._tokens = 0
+        self._tokens = Prompt(messages=messages).tokens
         self._whole_ids = not messages
 
     def add(self, segment: Segment) -> None:
@@ -99,7 +99,7 @@ class Context:
 
     @property
     def tokens(self) -> int:
-        """Length in tokens, messages not counted."""
+        """Length in tokens; that of messages is estimated."""
         return self._tokens
 
     @property

@@ -19,11 +19,11 @@ import anyio
 from plait.core import Outcome, Plan, Prompt, Request, Segment
 from plait.core.events import Appended, Ended, Event, Noted, Role, Started
 from plait.errors import Bug, EngineError
-from plait.interfaces import Body, ChildSpec, Engine
+from plait.interfaces import Body, ChildSpec, Engine, Room
 from plait.scheduler.admission import Limiter
 from plait.scheduler.child import ScheduledChild
 from plait.scheduler.context import Context, make_segment
-from plait.scheduler.ledger import Account, Ledger
+from plait.scheduler.ledger import FALLBACK_SHARE, Ledger
 from plait.scheduler.live import LiveGate
 from plait.scheduler.thread import ScheduledThread
 
@@ -191,23 +191,20 @@ class Run:
     def _make_thread(self, child: ScheduledChild) -> ScheduledThread:
         spec = child.spec
         engine = self.engine_for(spec.role)
-        account = self._account_for(child)
+        account = self.ledger.account_for(spec.role)
         prompt = spec.prompt or Prompt(text=spec.text)
         context = child.base.fork()
         if spec.family == "spawn":
             context = Context(prompt.messages)
         thread = ScheduledThread(self, child.name, engine, context, account,
                                  clock=child.start_clock, limit=spec.limit)
+        thread.role = spec.role
         thread.temperature = spec.temperature
         if spec.temperature is None and spec.role == "thread":
             thread.temperature = child.parent.temperature  # below a sampled attempt all is sampled
         child.thread = thread
         self._open_context(thread, prompt, engine, opening=spec.family == "spawn")
         return thread
-
-    def _account_for(self, child: ScheduledChild) -> Account:
-        """The fallback may use everything, other children what is not kept for the join."""
-        return (self.ledger.run if child.spec.role == "fallback" else self.ledger.branches).open()
 
     def _open_context(
         self, thread: ScheduledThread, prompt: Prompt, engine: Engine, *, opening: bool
@@ -225,7 +222,8 @@ class Run:
             thread.context.add(segment)
         thread.context.mark_opening()
         text = "\n".join([m.content for m in prompt.messages] + [segment.text])
-        self.emit(Appended(self.now(), thread.name, author, text, segment.tokens,  # type: ignore[arg-type]
+        tokens = segment.tokens + Prompt(messages=prompt.messages).tokens
+        self.emit(Appended(self.now(), thread.name, author, text, tokens,  # type: ignore[arg-type]
                            segment.ids is None))
 
     # --- what threads and children need of their run -------------------------------------------
@@ -249,6 +247,21 @@ class Run:
     def final_clock(self, name: str) -> int:
         """The clock of an ended thread."""
         return self._clocks[name]
+
+    def room_for(self, thread: ScheduledThread) -> Room:
+        """What ``thread`` and those below it may still use; see `plait.interfaces.Room`."""
+        budget, plan = self.request.budget, self.plan
+        path, seconds = budget.critical_tokens, budget.seconds
+        if path is not None:
+            path = max(0, path - self.ledger.path_reserve(path, "worker", 1) - thread.clock)
+        if seconds is not None:
+            kept = FALLBACK_SHARE if plan.method != "sequential" else 0.0
+            seconds = max(0.0, seconds * (1 - kept) - self.now())
+        return Room(
+            tokens=self.ledger.branches.unspent, path=path, seconds=seconds,
+            levels=None if budget.depth is None else max(0, budget.depth - thread.level),
+            threads=None if budget.threads is None else max(0, budget.threads - self._threads),
+            window=thread.window)
 
     def check(self) -> None:
         """Raise `Bug` if an ended run holds anything."""

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 
 from plait.core import Finish, Outcome, Sampling, Stops
-from plait.core.events import Appended, Committed, Joined, Noted, Rewrote
-from plait.interfaces import Body, Child, ChildSpec, Engine, Thread
+from plait.core.events import Appended, Committed, Joined, Noted, Rewrote, Role
+from plait.interfaces import Body, Child, ChildSpec, Engine, Room, Thread
 from plait.scheduler.child import ScheduledChild
 from plait.scheduler.context import Context, make_segment
-from plait.scheduler.ledger import JOIN_SHARE, Account
+from plait.scheduler.ledger import Account
 from plait.scheduler.writing import Grant, Writing
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class ScheduledThread:
         self.temperature: float | None = None
         """`ChildSpec.temperature` of the child that this thread is."""
         self._limit = limit
+        self.role: Role = "thread"
+        """`ChildSpec.role` of the child that this thread is."""
         self._clocks: list[tuple[int, int]] = [(0, clock)]
         self._writes = 0
         self._width: anyio.Semaphore | None = None
@@ -62,6 +64,20 @@ class ScheduledThread:
     def level(self) -> int:
         """Levels below the root."""
         return self.name.count(".")
+
+    @property
+    def window(self) -> int | None:
+        """The most that the context may hold, in tokens: the budget's word and the engine's."""
+        known = (self.run.request.budget.window, self.engine.capabilities.window)
+        return min((w for w in known if w is not None), default=None)
+
+    @property
+    def held(self) -> int:
+        return self.context.tokens
+
+    @property
+    def room(self) -> Room:
+        return self.run.room_for(self)
 
     @property
     def text(self) -> str:
@@ -89,12 +105,12 @@ class ScheduledThread:
                 self.run.emit(Appended(self.run.now(), self.name, "runtime", text,
                                        sum(s.tokens for s in segments), guessed))
 
-    def rewrite(self, since: int, *parts: str | Outcome) -> None:
+    def rewrite(self, since: int, *parts: str | Outcome, reset: bool = False) -> None:
         removed = self.context.cut(since, self.engine.encode)
         lost = sum(s.tokens for s in removed if s.author == "model")
         gone = "".join(s.text for s in removed)
         if removed:  # at the very end it is an append
-            self.run.emit(Rewrote(self.run.now(), self.name, lost, gone))
+            self.run.emit(Rewrote(self.run.now(), self.name, 0 if reset else lost, gone, reset))
         self.append(*parts)
 
     def note(self, what: str, *, warning: bool = False) -> None:
@@ -132,6 +148,10 @@ class ScheduledThread:
             self._clocks.append((self.tokens, clock))
             self.run.emit(Joined(self.run.now(), self.name, joined))
         return outcomes
+
+    async def any_ended(self, children: Sequence[Child]) -> None:
+        while not any(child.peek() for child in children):
+            await self.child_ended.wait()
 
     async def ask(self, spec: ChildSpec, sampling: Sampling | None = None) -> Outcome:
         async def answer(thread: Thread) -> Outcome:
@@ -176,11 +196,10 @@ class ScheduledThread:
             grants.append(Grant(self._limit - self.tokens))
         if (most := run.request.sampling.max_tokens) is not None:
             grants.append(Grant(most - self.tokens))
-        windows = [w for w in (budget.window, self.engine.capabilities.window) if w is not None]
-        if windows:
-            grants.append(Grant(min(windows) - self.context.tokens, "window", "the context window"))
+        if (window := self.window) is not None:
+            grants.append(Grant(window - self.context.tokens, "window", "the context window"))
         if budget.critical_tokens is not None:
-            reserve = int(budget.critical_tokens * JOIN_SHARE) if self.level else 0
+            reserve = run.ledger.path_reserve(budget.critical_tokens, self.role, self.level)
             left = budget.critical_tokens - reserve - self.clock
             grants.append(Grant(left, "budget", "critical-path tokens"))
         available = self.account.available
