@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from plait.core import Budget, Directions, Request
 from plait.errors import UsageError
 from plait.interfaces import Load
 from plait.policy import Expected, PolicyFile, read_policy
 
 TUNED = PolicyFile("native", "apr", threshold=200, width=8, depth=2, early_stop=True,
-                   merge="vote", expected=Expected(2.0, 0.01, 0.7))
+                   attempts=5, merge="vote", expected=Expected(2.0, 0.01, 0.7))
 
 
 @pytest.mark.parametrize("policy", [
@@ -35,6 +37,19 @@ def test_the_threshold_parts_questions_by_expected_tokens() -> None:
 
 def test_the_width_is_one_while_requests_queue() -> None:
     assert PolicyFile("native", "apr", width=8).decide("?", Load(waiting=3)).width == 1
+
+
+def test_limits_and_directions_go_into_the_request() -> None:
+    request = Request("Make 92 of 46, 39, 29 and 20", budget=Budget(depth=3))
+    planned, plan = TUNED.apply(request)
+    assert (planned.budget.depth, planned.directions.attempts, planned.directions.merge) == (
+        2, 5, "vote")
+    assert plan == TUNED.decide(request.question)
+    narrow = replace(request, budget=Budget(depth=1), directions=Directions(attempts=2))
+    assert TUNED.apply(narrow)[0].budget.depth == 1
+    assert TUNED.apply(narrow)[0].directions.attempts == 2
+    short = Request("Make 9 of 4 and 5")
+    assert TUNED.apply(short)[0] == short
 
 
 @pytest.mark.parametrize(("text", "says"), [

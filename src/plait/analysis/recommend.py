@@ -45,8 +45,10 @@ class Recommendation:
     def policy(self) -> PolicyFile:
         """The same as a policy file."""
         threshold = self.threshold or 0 if self.expected is not None else 0
-        return PolicyFile(self.method, self.protocol, threshold, self.width, None,
-                          self.early_stop, None, self.expected if threshold else None)
+        return PolicyFile(
+            self.method, self.protocol, threshold=threshold, width=self.width,
+            early_stop=self.early_stop, expected=self.expected if threshold else None,
+            attempts=self.width if self.method == "explore" else None)
 
 
 def recommend(

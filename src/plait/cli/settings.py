@@ -19,6 +19,7 @@ from typing import Any, cast
 from plait.core import Budget, Directions, Request, Sampling
 from plait.core.events import Role
 from plait.errors import UsageError
+from plait.policy import PolicyFile, read_policy
 
 FILE = "plait.toml"
 PREFIX = "PLAIT_"
@@ -47,6 +48,8 @@ class Settings:
     width: int | None = None
     depth: int | None = None
     trace: str | None = None
+    policy: str | None = None
+    """A policy file, as `plait tune` writes them."""
     attempts: int | None = None
     merge: str | None = None
     verify: str | None = None
@@ -80,6 +83,15 @@ class Settings:
             engine, *model = where.split(maxsplit=1)
             found[cast(Role, role.strip())] = (engine, model[0].strip() if model else None)
         return found
+
+    def policy_file(self) -> PolicyFile | None:
+        """The policy in force. Raises `UsageError` if it cannot be read or is contradicted."""
+        if self.policy is None:
+            return None
+        if self.method is not None or self.protocol is not None:
+            raise UsageError("a policy file decides on method and protocol",
+                             hint="Leave out `method` and `protocol`, or `policy`.")
+        return read_policy(self.policy)
 
     def _directions(self) -> Directions:
         given = self._given("attempts", "merge", "verify", "prompts")

@@ -17,6 +17,7 @@ from plait.cli.settings import LARGEST, Settings, load_settings
 from plait.cli.show import Mode, Watcher, as_dict, mode_for, print_json, print_lines, say
 from plait.core import Request, Result
 from plait.core.events import Event
+from plait.policy import PolicyFile
 from plait.solve import Runtime
 from plait.solve import solve as answer
 from plait.trace import JsonlWriter, Trace, attainable_speedup, curve
@@ -33,6 +34,7 @@ class Job:
     settings: Settings
     mode: Mode
     compare: bool
+    policy: PolicyFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
                                           "compare.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     trace: Annotated[str | None, typer.Option(metavar="FILE", help="Record the run.")] = None,
+    policy: Annotated[str | None, typer.Option(metavar="FILE", help="Go parallel as this policy "
+                                               "file says; `plait tune` writes one.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=LARGEST)] = None,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Limit of one thread.")] = None,
@@ -86,13 +90,15 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
     as a variable (PLAIT_TOTAL_TOKENS=1000); flags are strongest.
     """
     flags = {"engine": engine, "model": model, "protocol": protocol, "method": method,
-             "trace": trace, "seed": seed, "temperature": temperature, "max_tokens": max_tokens,
-             "total_tokens": total_tokens, "critical_tokens": critical_tokens,
+             "trace": trace, "policy": policy, "seed": seed, "temperature": temperature,
+             "max_tokens": max_tokens, "total_tokens": total_tokens,
+             "critical_tokens": critical_tokens,
              "seconds": seconds, "width": width, "depth": depth, "attempts": attempts,
              "merge": merge, "verify": verify, "prompts": prompts, "rounds": rounds,
              "roles": roles}
     settings = load_settings(flags, os.environ, Path.cwd())
-    job = Job(settings.request(_read(prompt)), settings, mode_for(json=json, quiet=quiet), compare)
+    job = Job(settings.request(_read(prompt)), settings, mode_for(json=json, quiet=quiet), compare,
+              settings.policy_file())
     result = anyio.run(_compare if compare else _single, job)
     if result.answer is None:
         say(f"no answer: {_why(result)}")
@@ -153,10 +159,14 @@ async def _answer(job: Job, runtime: Runtime, method: str | None, file: str | No
     if writer is not None:
         trace.subscribe(writer)
     protocol = None if method == "sequential" else job.settings.protocol
+    request, plan = job.request, None
+    if job.policy is not None and method is None:
+        request, plan = job.policy.apply(request, await runtime.engine.load())
     try:
         with watcher.watching(trace):
             result = await watcher.while_ticking(answer(
-                job.request, runtime=runtime, method=method, protocol=protocol, trace=trace))
+                request, runtime=runtime, method=method, protocol=protocol, plan=plan,
+                trace=trace))
     finally:
         if writer is not None:
             writer.close()

@@ -7,7 +7,8 @@
     threshold = 180            # go parallel from so many expected tokens on; 0: always
     width = 8
     depth = 2
-    early_stop = true
+    early_stop = true          # join as soon as the answer is there
+    # attempts = 6, merge = "vote": for methods that direct a model
 
     [expected_tokens]          # of a sequential answer: exp(constant + word * words + ...)
     constant = 2.1
@@ -22,12 +23,12 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import cast
 
-from plait.core import Plan
+from plait.core import Plan, Request
 from plait.errors import UsageError
 from plait.interfaces import Load
 
@@ -73,11 +74,12 @@ class PolicyFile:
     width: int | None = None
     depth: int | None = None
     early_stop: bool = False
+    attempts: int | None = None
     merge: str | None = None
     expected: Expected | None = None
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth"):
+        for name in ("width", "depth", "attempts"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"policy: `{name}` is {value} but must be above 0")
@@ -103,6 +105,19 @@ class PolicyFile:
         return Plan(self.method, self.protocol, width=1 if busy else self.width,
                     early_stop=self.early_stop, reason=f"policy: {self.method}")
 
+    def apply(self, request: Request, load: Load | None = None) -> tuple[Request, Plan]:
+        """The plan for ``request``, and the request with the limits and directions that go with
+        it. Limits that are narrower already stay."""
+        plan = self.decide(request.question, load)
+        if plan.method == "sequential":
+            return request, plan
+        budget, directions = request.budget, request.directions
+        if self.depth is not None:
+            budget = replace(budget, depth=min(self.depth, budget.depth or self.depth))
+        directions = replace(directions, attempts=directions.attempts or self.attempts,
+                             merge=directions.merge or self.merge)
+        return replace(request, budget=budget, directions=directions), plan
+
     def text(self, comment: str = "") -> str:
         """The file's text, with ``comment`` in front of it."""
         lines = [f"# {line}".rstrip() for line in ("plait policy", *comment.splitlines())]
@@ -121,7 +136,7 @@ class PolicyFile:
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "method": str, "protocol": str, "merge": str, "threshold": int, "width": int, "depth": int,
-    "early_stop": bool}
+    "attempts": int, "early_stop": bool}
 
 
 def read_policy(path: str | Path) -> PolicyFile:

@@ -1,0 +1,121 @@
+"""One problem under one policy: answered, graded, and remembered.
+
+What a policy does to a problem is often what another one does to it (below their thresholds all
+are sequential), so outcomes are kept by what was really done. They are appended to a file as they
+come, so that a search that was stopped goes on without answering anything twice. Problems are
+answered one at a time: what is measured is the latency of one request, not of a busy engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import orjson
+
+from plait.core import Request, Result
+from plait.core.request import Plan
+from plait.errors import UsageError
+from plait.evals import Arm, Sample, Score, Task
+from plait.policy import PolicyFile
+from plait.solve import Runtime, solve
+
+Grade = Callable[[Sample, Result], Awaitable[Score]]
+SEQUENTIAL = PolicyFile("sequential")
+_ARM = Arm("policy")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a problem took: ``tokens`` are all generated ones, ``path`` those on the longest path."""
+
+    sample: str
+    right: bool
+    seconds: float
+    tokens: int
+    path: int
+    method: str
+
+
+class Bench:
+    """Answers samples on ``runtime``. ``request`` holds sampling and limits for all of them;
+    ``store`` is the file of outcomes, None to forget them at the end.
+
+    Raises `UsageError` if the store cannot be read or written.
+    """
+
+    def __init__(
+        self, runtime: Runtime, grade: Grade, *, request: Request | None = None,
+        store: Path | None = None,
+    ) -> None:
+        self._runtime = runtime
+        self._grade = grade
+        self._request = request or Request("?")
+        self._store = store
+        self._known = _read(store) if store is not None else {}
+        self.answered = 0
+        """Problems that were really answered, not remembered."""
+
+    async def take(self, policy: PolicyFile, sample: Sample) -> Taken:
+        """``sample`` under ``policy``. Raises `UsageError` if nothing can grade its answer, and
+        `EngineError` if the engine fails."""
+        request, plan = policy.apply(replace(
+            self._request, prompt=sample.question, seed=Task(sample, _ARM).seed(self._request.seed)))
+        key = _key(sample, request, plan)
+        if key in self._known:
+            return self._known[key]
+        result = await solve(request, runtime=self._runtime, plan=plan)
+        right = (await self._grade(sample, result)).right
+        if right is None:
+            raise UsageError(f"nothing can grade the answer to `{sample.id}`",
+                             hint="Tuning needs a suite whose grader says right or wrong.")
+        self.answered += 1
+        taken = Taken(sample.id, right, result.wall_seconds, result.total_tokens,
+                      result.critical_path_tokens, result.method)
+        self._known[key] = taken
+        if self._store is not None:
+            _append(self._store, key, taken)
+        return taken
+
+
+def _key(sample: Sample, request: Request, plan: Plan) -> str:
+    """What was done, as text: all that can change the outcome."""
+    parts = [sample.id, sample.question, request.seed, plan.method]
+    if plan.method != "sequential":
+        parts += [plan.protocol, plan.width, plan.early_stop, request.budget.depth,
+                  request.directions.attempts, request.directions.merge]
+    return orjson.dumps(parts).decode()
+
+
+def _read(store: Path) -> dict[str, Taken]:
+    known: dict[str, Taken] = {}
+    try:
+        lines = store.read_bytes().split(b"\n") if store.exists() else []
+    except OSError as error:
+        raise UsageError(f"cannot read {store}: {error.strerror}") from None
+    for place, line in enumerate(lines):
+        if not line:
+            continue
+        try:
+            entry = orjson.loads(line)
+            known[entry.pop("key")] = Taken(**entry)
+        except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
+            if place == len(lines) - 1:
+                break  # it was being written when the search was stopped
+            raise UsageError(f"{store}, line {place + 1} is no outcome of a search",
+                             hint="Name another folder.") from None
+    return known
+
+
+def _append(store: Path, key: str, taken: Taken) -> None:
+    """One write a line, behind a line's end if the last one was cut off."""
+    try:
+        with store.open("ab+") as file:
+            if file.tell():
+                file.seek(-1, 2)
+                whole = file.read(1) == b"\n"
+                file.write(b"" if whole else b"\n")
+            file.write(orjson.dumps({"key": key, **asdict(taken)}) + b"\n")
+    except OSError as error:
+        raise UsageError(f"cannot write {store}: {error.strerror}") from None
