@@ -28,7 +28,8 @@ _ARM = Arm("policy")
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a problem took: ``tokens`` are all generated ones, ``path`` those on the longest path."""
+    """What a problem took. ``tokens`` are all generated ones, ``path`` those on the longest
+    path."""
 
     sample: str
     right: bool
@@ -60,8 +61,8 @@ class Bench:
     async def take(self, policy: PolicyFile, sample: Sample) -> Taken:
         """``sample`` under ``policy``. Raises `UsageError` if nothing can grade its answer, and
         `EngineError` if the engine fails."""
-        request, plan = policy.apply(replace(
-            self._request, prompt=sample.question, seed=Task(sample, _ARM).seed(self._request.seed)))
+        seed = Task(sample, _ARM).seed(self._request.seed)
+        request, plan = policy.apply(replace(self._request, prompt=sample.question, seed=seed))
         key = _key(sample, request, plan)
         if key in self._known:
             return self._known[key]
@@ -89,33 +90,30 @@ def _key(sample: Sample, request: Request, plan: Plan) -> str:
 
 
 def _read(store: Path) -> dict[str, Taken]:
+    """The outcomes of before. A last line that was cut off is taken out of the file."""
     known: dict[str, Taken] = {}
     try:
-        lines = store.read_bytes().split(b"\n") if store.exists() else []
+        data = store.read_bytes() if store.exists() else b""
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            with store.open("r+b") as file:
+                file.truncate(whole)
     except OSError as error:
         raise UsageError(f"cannot read {store}: {error.strerror}") from None
-    for place, line in enumerate(lines):
-        if not line:
-            continue
+    for place, line in enumerate(data[:whole].splitlines(), start=1):
         try:
             entry = orjson.loads(line)
-            known[entry.pop("key")] = Taken(**entry)
+            key = entry.pop("key")
+            known[key] = Taken(**entry)
         except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
-            if place == len(lines) - 1:
-                break  # it was being written when the search was stopped
-            raise UsageError(f"{store}, line {place + 1} is no outcome of a search",
+            raise UsageError(f"{store}, line {place} is no outcome of a search",
                              hint="Name another folder.") from None
     return known
 
 
 def _append(store: Path, key: str, taken: Taken) -> None:
-    """One write a line, behind a line's end if the last one was cut off."""
     try:
-        with store.open("ab+") as file:
-            if file.tell():
-                file.seek(-1, 2)
-                whole = file.read(1) == b"\n"
-                file.write(b"" if whole else b"\n")
+        with store.open("ab") as file:
             file.write(orjson.dumps({"key": key, **asdict(taken)}) + b"\n")
     except OSError as error:
         raise UsageError(f"cannot write {store}: {error.strerror}") from None

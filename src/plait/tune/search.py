@@ -1,8 +1,8 @@
 """The search: many policies on the same problems, the hopeless ones given up early.
 
 Optuna proposes (a tree-structured Parzen estimator for several objectives: accuracy, seconds,
-tokens; Ozaki et al. 2022). Problems come in one fixed order for all policies, so every policy can be
-compared with the best one so far problem by problem: it is given up as soon as Wilcoxon's
+tokens; Ozaki et al. 2022). Problems come in one fixed order for all policies, so every policy can
+be compared with the best one so far problem by problem: it is given up as soon as Wilcoxon's
 signed-rank test says that its scores are lower (one-sided, at `PRUNE`, from `FIRST` problems on).
 Looking repeatedly gives up a good policy now and then; it never lets a bad one win, since only
 policies that saw all problems are compared in the end, and the winner is confirmed on others.
@@ -100,7 +100,7 @@ def open_study(
     return study
 
 
-async def search(  # noqa: PLR0913 - the parts of a search
+async def search(
     bench: Bench, samples: Sequence[Sample], space: Space, goal: Goal, study: optuna.Study, *,
     trials: int, tell: Callable[[str], None] = lambda line: None,
 ) -> Found:
