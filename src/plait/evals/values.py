@@ -13,11 +13,12 @@ downstream can be paired by problem. A `Record` is one line of ``records.jsonl``
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from plait.core import Budget, Plan, Sampling
+from plait.core import Budget, Directions, Plan, Request, Sampling
+from plait.errors import UsageError
 
 Mark = Literal["right", "wrong", "no answer", "ungraded"]
 """``no answer``: there was nothing to grade (no "wrong": a vote or a fallback may treat it
@@ -38,8 +39,8 @@ class Sample:
 
     ``target`` is the right answer in the form that the suite's grader reads (None where the grader
     needs none); ``group`` is its level, tier or subject, empty where there is none. ``choices``
-    belong to multiple choice, ``tests`` (a Python program) and ``entry`` (the function that it
-    tests) to code.
+    belong to multiple choice; ``setup`` and ``tests`` (Python, run before and after the answer) to
+    code.
     """
 
     id: str
@@ -47,9 +48,14 @@ class Sample:
     target: str | None = None
     group: str = ""
     choices: tuple[str, ...] = ()
+    setup: str = ""
     tests: str = ""
-    entry: str = ""
-    meta: Mapping[str, str | int | float] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits that depend on everything that the sample is."""
+        return _hash(repr((self.id, self.question, self.target, self.group, self.choices,
+                           self.setup, self.tests)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +74,29 @@ class Suite:
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that depend on the grader and every sample, not on the order."""
-        digests = sorted(_digest(s) for s in self.samples)
-        return hashlib.sha256("\n".join([self.grader, *digests]).encode()).hexdigest()[:16]
+        return _hash("\n".join([self.grader, *sorted(s.digest for s in self.samples)]))
 
 
-def _digest(sample: Sample) -> str:
-    """A hash of everything that a sample is."""
-    parts = (sample.id, sample.question, sample.target, sample.group, sample.choices,
-             sample.tests, sample.entry)
-    return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
+def make_suite(name: str, found: Iterable[Sample], grader: str, source: str) -> Suite:
+    """A suite of samples, each once. Raises `UsageError` if there are none, or two different ones
+    with one id."""
+    unique: dict[str, Sample] = {}
+    twice = 0
+    for sample in found:
+        other = unique.setdefault(sample.id, sample)
+        if other is not sample:
+            if other.digest != sample.digest:
+                raise UsageError(f"{source}: two different problems have the id `{sample.id}`",
+                                 hint="Name a field that tells them apart as their id.")
+            twice += 1
+    if not unique:
+        raise UsageError(f"{source} holds no problems")
+    note = f" ({twice} repeated left out)" if twice else ""
+    return Suite(name, tuple(unique.values()), grader, source + note)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +109,7 @@ class Arm:
     plan: Plan | None = None
     sampling: Sampling = field(default_factory=Sampling)
     budget: Budget = field(default_factory=Budget)
+    directions: Directions = field(default_factory=Directions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +127,13 @@ class Task:
 
     def seed(self, base: int) -> int:
         """The request's seed: the same for every arm, whatever the order and the limit."""
-        text = f"{base}/{self.sample.id}/{self.trial}"
-        return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:4])
+        return int(_hash(f"{base}/{self.sample.id}/{self.trial}")[:8], 16)
+
+    def request(self, base: int) -> Request:
+        """What is asked."""
+        arm = self.arm
+        return Request(prompt=self.sample.question, sampling=arm.sampling, budget=arm.budget,
+                       seed=self.seed(base), directions=arm.directions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +160,8 @@ class Record:
     arm: str
     trial: int
     status: Status
+    digest: str = ""
+    """Of the sample: tells whether the suite is still the same."""
     mark: Mark = "ungraded"
     group: str = ""
     answer: str | None = None
