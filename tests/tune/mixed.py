@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from random import Random
 
-from plait.core import Prompt, Request, Result, Sampling
+from plait.core import Prompt, Request, Sampling
 from plait.evals import Sample, Score
 from plait.interfaces import Opening
-from plait.testing import Play, ScriptedEngine
+from plait.testing import ScriptedEngine
 from plait.tune.space import Space, Way
 
 RIGHT = {("easy", False): 1.0, ("easy", True): 1.0, ("hard", False): 0.5, ("hard", True): 0.75}
@@ -38,8 +38,8 @@ def samples(count: int) -> list[Sample]:
 class Mixed(ScriptedEngine):
     """Marks the prompts of requests that are to be forked."""
 
-    def __init__(self) -> None:
-        super().__init__(_script)
+    def __init__(self, every: float = 0.01) -> None:
+        super().__init__(_script, every=every)
 
     async def open(self, request: Request, protocol: str | None) -> Opening:
         opening = await super().open(request, protocol)
@@ -47,20 +47,20 @@ class Mixed(ScriptedEngine):
         return Opening(Prompt(text=f"{mark}{request.question}\n"), read=opening.read)
 
 
-def _script(prompt: str, sampling: Sampling) -> Play:
+def _script(prompt: str, sampling: Sampling) -> str:
     mark, kind, number, *_ = prompt.split(maxsplit=3)
     forked = mark == "fork"
     lucky = Random(f"{kind}/{number}/{forked}").random() < RIGHT[kind, forked]
     answer = f"</think> {number if lucky else 'wrong'}"
     if not forked:
-        return Play("word " * ALONE[kind] + answer)
+        return "word " * ALONE[kind] + answer
     if prompt.rstrip().endswith(("1:", "2:", "3:", "4:")):
-        return Play(" word" * IN_THREAD[kind] + "</Thread>")
+        return " word" * IN_THREAD[kind] + "</Thread>"
     if prompt.endswith("</Thread>\n"):
-        return Play("</Parallel>\n" + answer)
+        return "</Parallel>\n" + answer
     outlines = "".join(f"<Outline>{n}: part</Outline>\n" for n in range(1, 5))
-    return Play(f"<Parallel>\n<Outlines>\n{outlines}</Outlines>")
+    return f"<Parallel>\n<Outlines>\n{outlines}</Outlines>"
 
 
-async def grade(sample: Sample, result: Result) -> Score:
-    return Score("right" if result.answer == sample.target else "wrong")
+async def grade(sample: Sample, answer: str | None) -> Score:
+    return Score("right" if answer == sample.target else "wrong")

@@ -1,5 +1,6 @@
 """Logs of many kinds as calls. What a file holds decides how it is read, never its name alone.
 
+    evaluations             a folder that `plait eval` wrote: its sequential answers
     plait traces            a first line with `plait_trace`; runs that forked are left out
     inspect                 a JSON object with `eval` and `samples`, or an .eval archive of it
     lm-eval                 lines with `doc_id` and `resps` (--log_samples)
@@ -21,6 +22,7 @@ from zipfile import BadZipFile, ZipFile
 import orjson
 
 from plait.analysis.call import Call, Traffic
+from plait.analysis.read_eval import from_evaluation, is_evaluation
 from plait.analysis.read_harness import from_inspect, from_lm_eval
 from plait.analysis.read_openai import from_openai
 from plait.analysis.read_trace import from_trace
@@ -39,7 +41,7 @@ def read_traffic(paths: Iterable[str | Path]) -> Traffic:
     calls: list[Call] = []
     skipped: Counter[str] = Counter()
     for file in _files(paths):
-        for entry in _read(file):
+        for entry in from_evaluation(file) if file.is_dir() else _read(file):
             if isinstance(entry, Call):
                 calls.append(entry)
             else:
@@ -48,8 +50,9 @@ def read_traffic(paths: Iterable[str | Path]) -> Traffic:
 
 
 def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
+    """Files, and the folders of evaluations."""
     for path in map(Path, paths):
-        if not path.is_dir():
+        if not path.is_dir() or is_evaluation(path):
             yield path
             continue
         found = sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and p.is_file())

@@ -24,7 +24,9 @@ from plait.version import VERSION
 COMMANDS = {
     "solve": ("plait.cli.solve", "Answer one question, in parallel where the model can."),
     "protocols": ("plait.cli.protocols", "List the wire formats that models fork in."),
-    "analyze": ("plait.cli.analyze", "Say where parallel threads would help, from past logs."),
+    "analyze": ("plait.cli.analyze", "Say where parallel threads would help."),
+    "tune": ("plait.cli.tune", "Search for the settings that do best, and confirm them."),
+    "ab": ("plait.cli.ab", "Compare two policies, until one is known to be better."),
     "trace": ("plait.cli.trace", "Show a recorded run: its tree, its numbers, its timeline."),
 }
 INTERRUPTED = 130

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import orjson
 
-from plait.core import Request, Result
+from plait.core import Request
 from plait.core.request import Plan
 from plait.errors import UsageError
 from plait.evals import Arm, Sample, Score, Task
 from plait.policy import PolicyFile
 from plait.solve import Runtime, solve
 
-Grade = Callable[[Sample, Result], Awaitable[Score]]
+Grade = Callable[[Sample, str | None], Awaitable[Score]]
 SEQUENTIAL = PolicyFile("sequential")
 _ARM = Arm("policy")
 
@@ -67,7 +67,7 @@ class Bench:
         if key in self._known:
             return self._known[key]
         result = await solve(request, runtime=self._runtime, plan=plan)
-        right = (await self._grade(sample, result)).right
+        right = (await self._grade(sample, result.answer)).right
         if right is None:
             raise UsageError(f"nothing can grade the answer to `{sample.id}`",
                              hint="Tuning needs a suite whose grader says right or wrong.")

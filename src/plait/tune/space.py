@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from optuna.trial import Trial
+from typing import TYPE_CHECKING
 
 from plait.errors import UsageError
 from plait.evals import Sample
 from plait.policy import Expected, PolicyFile
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial  # an extra: the choices can be named without it
 
 MERGING = ("explore", "fixed")
 """Methods that take attempts, and a merge by name."""
