@@ -11,7 +11,11 @@ import pytest
 from plait.analysis import Call, read_traffic
 from plait.core.events import Event
 from plait.errors import PlaitError, UsageError
-from plait.solve import solve
+from plait.evals import Arm, Sample, Suite
+from plait.evals.graders import Grader
+from plait.evals.runner import Evaluation, Job, plan_of
+from plait.evals.store import Store
+from plait.solve import Runtime, solve
 from plait.testing import Play, ScriptedEngine, run_virtual
 from plait.trace import Trace, write_trace
 
@@ -116,6 +120,25 @@ def test_a_folder_of_plait_traces(tmp_path: Path) -> None:
     assert (call.question, call.text, call.tokens, call.seconds) == (
         "What is 2+2?", "2+2=4 so four", 3, 1.5)
     assert traffic.skipped == (("unfinished run", 1),)
+
+
+def test_the_folder_of_an_evaluation_gives_its_sequential_answers(tmp_path: Path) -> None:
+    problems = (Sample("a", "What is 2+2?", "4", "sums"), Sample("b", "What is 2+3?", "6", "sums"))
+    arms = (Arm("alone", "sequential"), Arm("woven", "native", "threadweaver"))
+    job = Job(Suite("mine", problems, "exact"), arms)
+
+    async def go() -> None:
+        engine = ScriptedEngine(lambda prompt, sampling: Play("2+2=4 </think>4", every=0.5))
+        async with Runtime(engine) as runtime:
+            with Store(tmp_path, plan_of(job, "scripted", None, {}), resume=False) as store:
+                await Evaluation(job, runtime, Grader("exact"), store).run()
+
+    run_virtual(go)
+    traffic = read_traffic([tmp_path])
+    assert [(c.id, c.task, c.correct, c.tokens, c.seconds) for c in sorted(
+        traffic.calls, key=lambda c: c.id)] == [("a", "sums", True, 3, 1.5),
+                                                ("b", "sums", False, 3, 1.5)]
+    assert traffic.skipped == (("run that was not sequential", 2),)
 
 
 def test_a_last_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
