@@ -207,7 +207,7 @@ class _Table:
         base = sqlite3.connect(path, isolation_level=None)
         base.execute("PRAGMA journal_mode=WAL")
         base.execute("PRAGMA synchronous=NORMAL")
-        names = ", ".join(_COLUMNS)
+        names = ", ".join(f'"{name}"' for name in _COLUMNS)  # `group` is a word of SQL
         base.execute(f"CREATE TABLE IF NOT EXISTS records ({names}, "
                      "PRIMARY KEY (sample, arm, trial)) WITHOUT ROWID")
         return base
