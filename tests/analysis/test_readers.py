@@ -136,8 +136,8 @@ def test_the_folder_of_an_evaluation_gives_its_sequential_answers(tmp_path: Path
     run_virtual(go)
     traffic = read_traffic([tmp_path])
     assert [(c.id, c.task, c.correct, c.tokens, c.seconds) for c in sorted(
-        traffic.calls, key=lambda c: c.id)] == [("a", "sums", True, 3, 1.5),
-                                                ("b", "sums", False, 3, 1.5)]
+        traffic.calls, key=lambda c: c.id)] == [("a", "sums", True, 4, 2.0),
+                                                ("b", "sums", False, 4, 2.0)]
     assert traffic.skipped == (("run that was not sequential", 2),)
 
 
