@@ -62,6 +62,7 @@ def test_tuning_beats_always_sequential_and_always_parallel_on_the_other_half(
     _, confirmed, _ = tuned
     assert confirmed.problems == 40
     assert confirmed.holds
+    assert confirmed.kept.name == "tuned"
     assert {name: c.verdict for name, c in confirmed.against} == {
         "always sequential": "better", "always parallel": "better"}
     best, sequential, parallel = confirmed.sides
@@ -183,10 +184,35 @@ def test_the_summary_tells_the_story(tuned: tuple[Found, Confirmation, int]) -> 
     assert "score = right - 0.3 * seconds" in text
     assert "tuned is better than always parallel" in text
     assert to_dict(found, confirmed, GOAL)["tried"] == 20
-    policy = confirmed.best.policy.text(comment(found, confirmed, GOAL, "mixed"))
+    policy = confirmed.kept.policy.text(comment(found, confirmed, GOAL, "mixed"))
     assert all(line.startswith("#") for line in policy.split("policy = 1")[0].splitlines())
 
 
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
+
+
+def test_a_winner_by_luck_is_not_kept() -> None:
+    """Forking always is no match for forking hard problems alone, whatever a search said."""
+    parallel, tuned = PolicyFile("native", "threadweaver", width=4), tune(samples(40), 6)[0].best
+    assert tuned.policy.threshold
+
+    async def work(bench: Bench) -> Confirmation:
+        return await confirm(bench, split(samples(80))[1], parallel, tuned.policy, GOAL)
+
+    confirmed = at_bench(work)
+    assert not confirmed.holds
+    assert confirmed.kept.policy == tuned.policy
+    found, _, _ = tune(samples(24), 3)
+    assert "the tuned policy does not hold up" in summary(found, confirmed, GOAL)[-1]
+
+
+def test_among_equals_the_tuned_policy_is_kept() -> None:
+    async def work(bench: Bench) -> Confirmation:
+        return await confirm(bench, samples(12), SEQUENTIAL, SEQUENTIAL, GOAL)
+
+    confirmed = at_bench(work)
+    assert confirmed.holds
+    assert confirmed.kept.name == "tuned"
+    assert {c.verdict for _, c in confirmed.against} == {"tied"}

@@ -86,7 +86,7 @@ def _recommended(analysis: Analysis) -> Iterator[tuple[str, str]]:
 
 
 def _parallel(analysis: Analysis) -> Iterator[tuple[str, str]]:
-    yield "share", f"{analysis.share:.0%} of the tokens need not wait for those before them"
+    yield "share", f"{analysis.share:.0%} of the tokens stand in parts that do not need each other"
     yield "Amdahl", ", ".join(f"{n} threads {s:.2f}×" for n, s in analysis.speedups)
     yield "bound", f"{analysis.bound:.2f}× with any number of threads (longest chain of thoughts)"
 

@@ -36,7 +36,7 @@ async def tune(job: Job) -> Told:
     """Search, confirm, write the policy. What was done before in the folder is not done again."""
     found, confirmed = await _run(job)
     path = job.folder / "policy.toml"
-    path.write_text(confirmed.best.policy.text(comment(found, confirmed, job.goal,
+    path.write_text(confirmed.kept.policy.text(comment(found, confirmed, job.goal,
                                                        job.suite.name)), encoding="utf-8")
     data = {**to_dict(found, confirmed, job.goal), "policy": str(path)}
     return Told(summary(found, confirmed, job.goal), data, path, confirmed.holds)

@@ -43,13 +43,13 @@ class Confirmation:
 
     @property
     def holds(self) -> bool:
-        """Is the tuned policy's score at least that of every other?"""
-        return self.sides[0].score >= max(s.score for s in self.sides)
+        """Is no other policy known to score more than the tuned one?"""
+        return all(c.verdict != "worse" for _, c in self.against)
 
     @property
-    def best(self) -> Side:
-        """The side to use: the tuned one where it holds up, else the best of the others."""
-        return self.sides[0] if self.holds else max(self.sides, key=lambda s: s.score)
+    def kept(self) -> Side:
+        """The side to use: the one with the best score here, the tuned one among equals."""
+        return max(self.sides, key=lambda s: s.score)
 
 
 async def confirm(

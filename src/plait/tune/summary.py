@@ -76,9 +76,13 @@ def _against(name: str, comparison: Comparison) -> str:
 
 
 def _advice(confirmed: Confirmation) -> str:
+    kept = confirmed.kept.name
     if not confirmed.holds:
-        return (f"the tuned policy does not hold up: {confirmed.best.name} scores more on problems"
-                " that the search did not see, so that is what was kept")
+        return (f"the tuned policy does not hold up: {kept} is better on problems that the search"
+                " did not see, so that is what was kept")
+    if kept != TUNED:
+        return (f"on problems that the search did not see {kept} scores no less than the tuned"
+                " policy: the simpler one was kept")
     if all(c.verdict == "better" for _, c in confirmed.against):
         return "the tuned policy holds up: it is better than both"
     return ("the tuned policy scores no less than the others, but so few problems do not tell it"
