@@ -39,6 +39,8 @@ class Capabilities:
     logprobs: bool = False
     cache_report: bool = False
     exact_counts: bool = False
+    json_schema: bool | None = None
+    """Replies can be constrained to a JSON schema (`Sampling.schema`); None: unknown."""
     window: int | None = None
     slots: int | None = None
     """Streams that it serves at once without queueing, None if unknown."""
@@ -337,6 +339,16 @@ class Thread(Protocol):
 
     def note(self, what: str, *, warning: bool = False) -> None:
         """Record something that a person should know."""
+        ...
+
+    @property
+    def proposed(self) -> str | None:
+        """What was last proposed; None if nothing."""
+        ...
+
+    def propose(self, answer: str) -> None:
+        """Keep ``answer`` as the best one so far: it comes back if the request's time runs out
+        before the method has ended. Only the root's counts."""
         ...
 
     def commit(self, text: str) -> None:

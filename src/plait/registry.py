@@ -15,12 +15,21 @@ from plait.core import Directions, Plan
 from plait.errors import UsageError
 from plait.interfaces import Engine, Merge, Method, Verifier, WireProtocol
 from plait.merge import Adaptive, Best, Concat, Hierarchical, Synthesize, Vote
-from plait.methods import Explore, Fixed, Native, Refine, Sequential, Skeleton
+from plait.methods import (
+    Explore,
+    Fixed,
+    Native,
+    PlanMethod,
+    PlanOptions,
+    Refine,
+    Sequential,
+    Skeleton,
+)
 from plait.prompts import Prompts, load_prompts
 from plait.protocols import CATALOGUE, Known, look_up, refusal
 from plait.verify import Code, Exact, Judge, Math, Puzzle
 
-METHODS = ("sequential", "native", "explore", "fixed", "refine", "skeleton")
+METHODS = ("sequential", "native", "plan", "explore", "fixed", "refine", "skeleton")
 MERGES: dict[str, Callable[[Prompts], Merge]] = {
     "vote": lambda prompts: Vote(), "vote:confidence": lambda prompts: Vote("confidence"),
     "best": Best, "synthesize": Synthesize, "hierarchical": Hierarchical, "adaptive": Adaptive,
@@ -70,6 +79,9 @@ def make_method(plan: Plan, directions: Directions | None = None) -> Method:
                          hint="Leave `protocol` out, or use the method `explore` or `native`.")
     count = directions.attempts
     match plan.method:
+        case "plan":
+            return PlanMethod(PlanOptions(window=directions.window), merge=merge,
+                              verifier=verifier, prompts=prompts)
         case "explore":
             inner = _make_native(plan) if plan.protocol is not None else None
             return Explore(merge=merge, verifier=verifier, prompts=prompts, inner=inner,

@@ -18,10 +18,18 @@ import anyio
 
 from plait import puzzles
 from plait.core import Outcome, Plan, Request, Result
-from plait.core.events import Event, Noted, Role, RunEnded, RunStarted
-from plait.errors import EngineError, UsageError
+from plait.core.events import Decided, Event, Noted, Role, RunEnded, RunStarted
+from plait.errors import EngineError, EngineOverloaded, UsageError
 from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
-from plait.policy import choose
+from plait.policy import (
+    Decision,
+    History,
+    PolicyFile,
+    Situation,
+    choose,
+    decide,
+    read_signals,
+)
 from plait.protocols import Facts, prepare, read_answer
 from plait.registry import find_protocol, make_engine, make_method
 from plait.scheduler import Limiter, Run
@@ -74,40 +82,73 @@ class Runtime:
         return engine
 
 
-async def solve(
+async def solve(  # noqa: PLR0913 - what a caller may choose
     question: str | Request,
     *,
     engine: str | Engine = "nano",
     runtime: Runtime | None = None,
     method: str | Method | None = None,
     protocol: str | None = None,
+    policy: str | PolicyFile | None = None,
+    history: History | None = None,
     plan: Plan | None = None,
     trace: Trace | None = None,
 ) -> Result:
     """Answer ``question`` and say what it took.
 
     ``method`` and ``protocol`` are names, None to let the policy choose; a `Method` object runs
-    as given. ``runtime`` is shared between calls; without one, ``engine`` serves this call only.
+    as given. ``policy`` names who decides (see `plait.policy.decide`), or is a policy that was
+    read from a file; ``history`` is what is known of similar requests; ``plan`` is a decision
+    that was made already. ``runtime`` is shared between calls; without one, ``engine`` serves this
+    call only.
     Raises `UsageError` for what makes no sense and `EngineError` when the engine cannot answer.
     """
     request = Request(prompt=question) if isinstance(question, str) else question
     if runtime is None:
         async with Runtime(engine) as own:
             return await solve(request, runtime=own, method=method, protocol=protocol,
-                               plan=plan, trace=trace)
+                               policy=policy, history=history, plan=plan, trace=trace)
     chosen, name = (None, method) if method is None or isinstance(method, str) else (method, None)
     if plan is None and chosen is not None:
         plan = Plan(type(chosen).__name__.lower(), protocol, reason="given as an object")
+    decision: Decision | None = None
     if plan is None:
         load = await runtime.engine.load()
-        plan = choose(runtime.engine.capabilities, load, method=name, protocol=protocol)
-        if name == "native" and plan.method != "native":
-            plan = Plan("native", protocol)
+        if isinstance(policy, PolicyFile):
+            request, decision = policy.apply(request, load)
+        else:
+            situation = Situation(runtime.engine.capabilities, load, request.budget, history)
+            decision = _decide(request, situation, name, protocol, policy)
+        plan = decision.plan
     trace = Trace() if trace is None else trace
     if chosen is not None:
         return await _run(runtime, request, plan, chosen, trace)
     facts = find_protocol(plan.protocol).facts if plan.protocol is not None else None
-    return await _run(runtime, request, plan, make_method(plan, request.directions), trace, facts)
+    return await _run(runtime, request, plan, make_method(plan, request.directions), trace, facts,
+                      decision)
+
+
+def _decide(
+    request: Request, situation: Situation, method: str | None, protocol: str | None,
+    policy: str | None,
+) -> Decision:
+    """What the policy says. A named method is how to go parallel, should the policy want that."""
+    signals = read_signals(request.question)
+    if policy not in (None, "auto"):
+        decision = decide(policy or "", signals, situation,
+                          **_given(threshold=request.directions.threshold))
+        if method in (None, "auto") or decision.plan.method == "sequential":
+            return decision
+        return replace(decision, plan=replace(decision.plan, method=method or "",
+                                              protocol=protocol))
+    plan = choose(situation.capabilities, situation.load, method=method, protocol=protocol)
+    if method == "native" and plan.method != "native":
+        plan = Plan("native", protocol)
+    return Decision("auto", plan, (*signals.lines(), *situation.lines()))
+
+
+def _given(**values: int | None) -> dict[str, int]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def solve_sync(question: str | Request, **options: object) -> Result:
@@ -167,15 +208,18 @@ async def solve_stream(question: str | Request, **options: object) -> AsyncItera
 
 async def _run(
     runtime: Runtime, request: Request, plan: Plan, method: Method, trace: Trace,
-    facts: Facts | None = None,
+    facts: Facts | None = None, decision: Decision | None = None,
 ) -> Result:
-    """One request from its plan to its result. ``facts``: of the format that is driven."""
+    """One request from its plan to its result. ``facts``: of the format that is driven;
+    ``decision``: where the plan came from."""
     engine = runtime.engine
     opening = await _open(engine, request, plan, facts)
     plan = replace(plan, early_stop=plan.early_stop or opening.early_stop)
     run = Run(request, plan, runtime.engines, runtime.limiter, trace.emit, uuid.uuid4().hex[:12])
     trace.emit(RunStarted(0.0, run.id, request.question, engine.name, engine.model, plan.method,
                           plan.protocol, request.seed))
+    if decision is not None:
+        trace.emit(Decided(0.0, "0", decision.policy, plan.method, decision.why, decision.inputs))
     fallback: str | None = None
 
     async def body(root: Thread) -> Outcome:
@@ -183,8 +227,12 @@ async def _run(
         if warning := _too_short(engine, facts):
             root.note(warning, warning=True)
         outcome = await _attempt(root, request, plan, method, opening)
-        if plan.method != "sequential" and (outcome.value is None or not outcome.ok):
+        whole = outcome.ok and outcome.value is not None
+        best = root.proposed is not None and outcome.value == root.proposed
+        if plan.method != "sequential" and not (whole or best):
             fallback = outcome.reason or outcome.status
+            if run.errors and isinstance(run.errors[-1], EngineOverloaded):
+                fallback = f"the engine is overloaded: {fallback}"
             root.note(f"falling back to sequential reasoning: {fallback}", warning=True)
             second = await _fall_back(root, request, plan, engine)
             if second.ok or outcome.value is None:
@@ -250,6 +298,9 @@ async def _attempt(
             return await method.run(root, request, plan, opening)
     except EngineError as error:
         return Outcome("failed", root.text, reason=str(error))
+    root.note("the time is up", warning=True)
+    if root.proposed is not None:
+        return Outcome("budget", root.proposed, root.proposed, "seconds")
     return Outcome("budget", root.text, opening.read(root.text), "seconds")
 
 

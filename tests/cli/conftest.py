@@ -22,6 +22,8 @@ def script(prompt: str, sampling: Sampling) -> Play:
     """Forks into two threads if it is asked to think, else answers in a long line."""
     if sampling.ignore_eos:
         text = "tick " * 32
+    elif "Several people" in prompt:
+        text = "merged"
     elif prompt.rstrip().endswith(("1:", "2:")):
         text = " so many words of one thread that it takes a while</Thread>"
     elif prompt.endswith("</Thread>\n"):

@@ -274,3 +274,60 @@ def test_what_cannot_be_checked_is_one_line(
     status, out, err = shell("protocols", "check", "x.jsonl", "--protocol", protocol)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert says in err
+
+
+def test_a_decision_is_explained_with_what_it_was_made_from(shell: Shell) -> None:
+    asked = ("solve", "x", "--policy", "threshold", "--explain")
+    status, out, _ = shell(*asked)
+    assert status == 0
+    assert "the policy threshold chose sequential: about" in out
+    assert "estimated_cost=" in out
+    decision = json.loads(shell(*asked, "--json")[1])["decision"]
+    assert (decision["policy"], decision["method"]) == ("threshold", "sequential")
+    assert decision["inputs"]["threshold"] == "400"
+    status, out, err = shell(*asked, "--quiet")
+    assert "chose sequential" in err
+    assert "chose" not in out
+
+
+def test_the_threshold_is_a_setting(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAIT_THRESHOLD", "7")
+    out = shell("solve", "x", "--policy", "threshold", "--explain", "--json")[1]
+    assert json.loads(out)["decision"]["inputs"]["threshold"] == "7"
+    assert shell("solve", "x", "--policy", "luck")[0] == 2
+
+
+def test_a_directed_method_is_chosen_by_name_with_its_settings(shell: Shell) -> None:
+    status, out, err = shell("solve", "2+2?", "--method", "explore", "--attempts", "2", "--merge",
+                             "vote", "--json")
+    result = json.loads(out)
+    assert (status, err) == (0, "")
+    assert (result["method"], result["answer"], result["threads"]) == ("explore", "42", 3)
+    status, out, _ = shell("solve", "2+2?", "--method", "fixed", "--merge", "synthesize", "--json")
+    assert json.loads(out)["answer"] == "merged"
+
+
+def test_a_fallback_says_why(shell: Shell) -> None:
+    status, out, _ = shell("solve", "2+2?", "--method", "refine", "--json")
+    result = json.loads(out)
+    assert (status, result["method"], result["answer"]) == (0, "refine", "42")
+    assert result["fallback"].startswith("refining needs a model that chats")
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (("--method", "exploer"), "there is no method `exploer`. Did you mean `explore`?"),
+    (("--method", "explore", "--merge", "majority"), "there is no merge `majority`."),
+    (("--method", "explore", "--verify", "code:x.py"), "cannot read the tests x.py: No such file"),
+    (("--method", "explore", "--prompts", "mine"), "there is no prompt set `mine`."),
+    (("--method", "explore", "--attempts", "0"), "`attempts` is 0 but must be above 0"),
+    (("--method", "fixed", "--attempts", "9"), "the method `fixed` makes 2 or 3 attempts, not 9."),
+    (("--method", "refine", "--rounds", "4"), "`rounds` is (4,) but must end in a round of 1"),
+    (("--roles", "judge"), "`roles` has 'judge', which names no role's engine."),
+])
+def test_a_mistake_in_a_directed_method_is_one_line_and_status_two(
+    shell: Shell, arguments: tuple[str, ...], says: str
+) -> None:
+    status, out, err = shell("solve", "2+2?", *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"plait: {says}")
+    assert err.count("\n") == 1

@@ -39,8 +39,9 @@ def test_a_comparison_runs_the_policy_against_sequential(shell: Shell, policy: s
 
 
 @pytest.mark.parametrize(("arguments", "says"), [
-    (("--method", "sequential"), "a policy file decides on method and protocol"),
-    (("--protocol", "apr"), "a policy file decides on method and protocol"),
+    (("--method", "sequential"), "a policy file decides on `method`"),
+    (("--protocol", "apr"), "a policy file decides on `protocol`"),
+    (("--threshold", "3"), "a policy file decides on `threshold`"),
 ])
 def test_a_contradiction_is_an_error(
     shell: Shell, policy: str, arguments: tuple[str, str], says: str
@@ -54,3 +55,8 @@ def test_a_missing_policy_is_an_error(shell: Shell) -> None:
     status, _, err = shell("solve", "think", "--policy", "none.toml")
     assert (status, err.count("\n")) == (2, 1)
     assert "cannot read the policy none.toml" in err
+
+
+def test_the_decision_is_explained(shell: Shell, policy: str) -> None:
+    _, out, _ = shell("solve", "a b c", "--policy", policy, "--explain")
+    assert "are below the threshold of 50" in out

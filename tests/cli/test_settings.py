@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from plait.cli.settings import KNOWN, Settings, load_settings
-from plait.core import Budget, Sampling
+from plait.core import Budget, Directions, Sampling
 from plait.errors import UsageError
 
 
@@ -41,6 +41,39 @@ def test_every_setting_reaches_the_request(tmp_path: Path) -> None:
     assert (request.seed, request.sampling) == (3, Sampling(temperature=0.5, max_tokens=7))
     assert request.budget == Budget(total_tokens=8, critical_tokens=9, seconds=1.5, width=10,
                                     depth=2)
+
+
+def test_directions_and_roles_are_settings_like_others(tmp_path: Path) -> None:
+    toml = ('attempts = 5\nmerge = "vote"\nverify = "judge"\nprompts = "reasoning"\n'
+            'rounds = "4, 2,1"\nroles = "judge=http://a/v1 qwen 3, merger=nano"')
+    settings = load(tmp_path, toml)
+    assert settings.request("q").directions == Directions(5, "vote", "judge", "reasoning",
+                                                          rounds=(4, 2, 1))
+    assert settings.engines() == {"judge": ("http://a/v1", "qwen 3"), "merger": ("nano", None)}
+    (tmp_path / "plait.toml").unlink()
+    assert load(tmp_path).request("q").directions == Directions()
+    assert load(tmp_path).engines() == {}
+
+
+@pytest.mark.parametrize("roles", ["judge", "judge=", "cook=nano", "thread=nano", "=nano"])
+def test_roles_that_name_no_engine_are_one_clear_error(tmp_path: Path, roles: str) -> None:
+    with pytest.raises(UsageError) as error:
+        load(tmp_path, roles=f"merger=nano, {roles}").engines()
+    assert error.value.line == (
+        f"`roles` has {roles!r}, which names no role's engine. Say ROLE=ENGINE MODEL, with a role"
+        " of planner, worker, merger, judge.")
+
+
+@pytest.mark.parametrize(("rounds", "says"), [
+    ("8;4;1", "`rounds` is '8;4;1' but must be whole numbers. Say 8,4,1, for example."),
+    ("8,4", "`rounds` is (8, 4) but must end in a round of 1 thread. Say 8, 4, 1, for example."),
+])
+def test_rounds_that_make_no_sense_are_one_clear_error(
+    tmp_path: Path, rounds: str, says: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        load(tmp_path, rounds=rounds).request("q")
+    assert error.value.line == says
 
 
 def test_the_environment_knows_every_setting(tmp_path: Path) -> None:
@@ -102,3 +135,20 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     (tmp_path / "plait.toml").write_bytes(b"model = '\xff'")
     with pytest.raises(UsageError, match="not valid TOML"):
         load(tmp_path)
+
+
+def test_windows_are_set_by_model(tmp_path: Path) -> None:
+    (tmp_path / "plait.toml").write_text('window = 4096\nwindows = "big=16384, small = 1024"\n')
+    settings = load_settings({}, {}, tmp_path)
+    request = settings.request("x")
+    assert request.directions.window == 4096
+    assert settings.fit(request, "big").directions.window == 16384
+    assert settings.fit(request, "small").directions.window == 1024
+    assert settings.fit(request, "other").directions.window == 4096
+
+
+@pytest.mark.parametrize("text", ["big", "big=many", "=5"])
+def test_a_window_of_no_model_is_a_usage_error(tmp_path: Path, text: str) -> None:
+    settings = load_settings({"windows": text}, {}, tmp_path)
+    with pytest.raises(UsageError, match="gives no model a value"):
+        settings.fit(settings.request("x"), "big")

@@ -58,9 +58,10 @@ def test_tune_searches_confirms_and_writes_a_policy_that_solve_takes(
         "tuned", "always sequential", "always parallel"}
     assert "always sequential: score" in err
     path = tmp_path / "tuned" / "policy.toml"
-    policy = read_policy(path)
-    status, out, _ = suite("solve", samples(1)[0].question, "--policy", str(path), "--json")
-    assert (status, json.loads(out)["method"]) == (0, policy.decide(samples(1)[0].question).method)
+    question = samples(1)[0].question
+    plan = read_policy(path).decide(question).plan
+    status, out, _ = suite("solve", question, "--policy", str(path), "--json")
+    assert (status, json.loads(out)["method"]) == (0, plan.method)
 
 
 def test_a_search_goes_on_in_its_folder_but_not_as_another_one(suite: Shell) -> None:

@@ -28,3 +28,10 @@ def test_while_requests_queue_at_the_engine_the_width_is_one() -> None:
 
 def test_an_engine_that_does_not_say_is_not_busy() -> None:
     assert choose(FORKS, Load(), method=None, protocol=None).width is None
+
+
+def test_a_directed_method_that_is_asked_for_is_planned_as_it_is() -> None:
+    plan = choose(FORKS, IDLE, method="explore", protocol=None)
+    assert (plan.method, plan.protocol, plan.width) == ("explore", None, None)
+    assert choose(PLAIN, IDLE, method="explore", protocol="apr").protocol == "apr"
+    assert choose(PLAIN, Load(running=8, waiting=3), method="fixed", protocol=None).width == 1

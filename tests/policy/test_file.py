@@ -29,22 +29,26 @@ def test_the_threshold_parts_questions_by_expected_tokens() -> None:
     short, long = "Make 9 of 4 and 5", "Make 92 of 46, 39, 29 and 20"
     assert TUNED.expected is not None
     assert TUNED.expected.tokens(short) < 200 < TUNED.expected.tokens(long)
-    assert TUNED.decide(short).method == "sequential"
-    plan = TUNED.decide(long)
+    assert TUNED.decide(short).plan.method == "sequential"
+    plan = TUNED.decide(long).plan
     assert (plan.method, plan.protocol, plan.width, plan.early_stop) == ("native", "apr", 8, True)
-    assert "tokens expected, below 200" in TUNED.decide(short).reason
+    assert "are below the threshold of 200" in TUNED.decide(short).why
+    assert "threshold=200" in TUNED.decide(short).inputs
 
 
-def test_the_width_is_one_while_requests_queue() -> None:
-    assert PolicyFile("native", "apr", width=8).decide("?", Load(waiting=3)).width == 1
+def test_nothing_goes_parallel_while_requests_queue() -> None:
+    busy = Load(waiting=3)
+    assert PolicyFile("native", "apr", width=8).decide("?", busy).plan.width == 1
+    assert PolicyFile("plan", width=8).decide("?", busy).plan.method == "sequential"
+    assert PolicyFile("plan", width=8).decide("?", Load(waiting=0)).plan.method == "plan"
 
 
 def test_limits_and_directions_go_into_the_request() -> None:
     request = Request("Make 92 of 46, 39, 29 and 20", budget=Budget(depth=3))
-    planned, plan = TUNED.apply(request)
+    planned, decision = TUNED.apply(request)
     assert (planned.budget.depth, planned.directions.attempts, planned.directions.merge) == (
         2, 5, "vote")
-    assert plan == TUNED.decide(request.question)
+    assert decision == TUNED.decide(request.question)
     narrow = replace(request, budget=Budget(depth=1), directions=Directions(attempts=2))
     assert TUNED.apply(narrow)[0].budget.depth == 1
     assert TUNED.apply(narrow)[0].directions.attempts == 2

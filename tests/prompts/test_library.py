@@ -1,5 +1,6 @@
 """Prompt sets: shipped, overridden by a folder, checked, and named in the trace."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,19 @@ def test_a_set_that_does_not_exist_is_one_clear_error() -> None:
         load_prompts("reasonning")
     assert error.value.line == ("there is no prompt set `reasonning`. Use instruct or reasoning, "
                                 "or the path of a folder with prompts.")
+
+
+def test_every_sentence_that_the_documentation_explains_is_in_its_prompt() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "prompts.md").read_text(encoding="utf-8")
+    table = page.partition("## Why each sentence")[2]
+    rows = re.findall(r"^\| (.+?) \| .+ \|$", table, re.MULTILINE)
+    name, checked = "", 0
+    for cell in rows:
+        if named := re.match(r"\*(\w+)\*", cell):
+            name = named[1]
+        text = " ".join(load_prompts()[name].text.split()) if name else ""
+        text = text.replace('">"', ">").replace("{number}", "3")
+        for words in re.findall(r'"([^"]+)"', cell):
+            assert words.replace("`", "") in text, (name, words)
+            checked += 1
+    assert checked > 25

@@ -75,8 +75,8 @@ def test_the_winner_parts_easy_from_hard_and_is_wide_enough(
 ) -> None:
     policy = tuned[0].best.policy
     easy, hard = samples(2)
-    assert policy.decide(easy.question).method == "sequential"
-    assert policy.decide(hard.question).method == "native"
+    assert policy.decide(easy.question).plan.method == "sequential"
+    assert policy.decide(hard.question).plan.method == "native"
     assert policy.width is not None
     assert policy.width >= 4
 

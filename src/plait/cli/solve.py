@@ -14,7 +14,17 @@ from rich.text import Text
 
 from plait.cli.probe import step_seconds, widths_up_to
 from plait.cli.settings import LARGEST, Settings, load_settings
-from plait.cli.show import Mode, Watcher, as_dict, mode_for, print_json, print_lines, say
+from plait.cli.show import (
+    Mode,
+    Watcher,
+    as_dict,
+    decision_dict,
+    decision_lines,
+    mode_for,
+    print_json,
+    print_lines,
+    say,
+)
 from plait.core import Request, Result
 from plait.core.events import Event
 from plait.policy import PolicyFile
@@ -34,7 +44,8 @@ class Job:
     settings: Settings
     mode: Mode
     compare: bool
-    policy: PolicyFile | None = None
+    policy: str | PolicyFile | None = None
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +71,6 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
                                           "compare.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     trace: Annotated[str | None, typer.Option(metavar="FILE", help="Record the run.")] = None,
-    policy: Annotated[str | None, typer.Option(metavar="FILE", help="Go parallel as this policy "
-                                               "file says; `plait tune` writes one.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=LARGEST)] = None,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Limit of one thread.")] = None,
@@ -82,6 +91,15 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
                                                "[8,4,1].")] = None,
     roles: Annotated[str | None, typer.Option(help="Other engines for some roles: \"judge=URL "
                                               "MODEL, merger=...\".")] = None,
+    policy: Annotated[str | None, typer.Option(help="Who decides whether to go parallel: auto, "
+                                               "sequential, fixed, threshold, or a policy file "
+                                               "(*.toml) as `plait tune` writes it.")] = None,
+    threshold: Annotated[int | None, typer.Option(help="threshold: tokens in one thread above "
+                                                  "which it may plan [400].")] = None,
+    window: Annotated[int | None, typer.Option(help="plan: tokens of context that a thread works "
+                                               "with before it starts clean [4096].")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why it was answered in this "
+                                          "way.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer only.")] = False,
 ) -> None:
     """Answer one question, in parallel where the model can.
@@ -90,15 +108,15 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
     as a variable (PLAIT_TOTAL_TOKENS=1000); flags are strongest.
     """
     flags = {"engine": engine, "model": model, "protocol": protocol, "method": method,
-             "trace": trace, "policy": policy, "seed": seed, "temperature": temperature,
+             "trace": trace, "seed": seed, "temperature": temperature,
              "max_tokens": max_tokens, "total_tokens": total_tokens,
              "critical_tokens": critical_tokens,
              "seconds": seconds, "width": width, "depth": depth, "attempts": attempts,
              "merge": merge, "verify": verify, "prompts": prompts, "rounds": rounds,
-             "roles": roles}
+             "roles": roles, "policy": policy, "threshold": threshold, "window": window}
     settings = load_settings(flags, os.environ, Path.cwd())
     job = Job(settings.request(_read(prompt)), settings, mode_for(json=json, quiet=quiet), compare,
-              settings.policy_file())
+              settings.decider(), explain)
     result = anyio.run(_compare if compare else _single, job)
     if result.answer is None:
         say(f"no answer: {_why(result)}")
@@ -125,7 +143,8 @@ async def _single(job: Job) -> Result:
                        roles=job.settings.engines()) as runtime:
         run = await _answer(job, runtime, job.settings.method, job.settings.trace)
     if job.mode == "json":
-        print_json(as_dict(run.result))
+        explained = {"decision": decision_dict(run.events)} if job.explain else {}
+        print_json(as_dict(run.result) | explained)
     elif job.mode == "quiet" and run.result.answer is not None:
         print(run.result.answer)
     return run.result
@@ -159,17 +178,21 @@ async def _answer(job: Job, runtime: Runtime, method: str | None, file: str | No
     if writer is not None:
         trace.subscribe(writer)
     protocol = None if method == "sequential" else job.settings.protocol
-    request, plan = job.request, None
-    if job.policy is not None and method is None:
-        request, plan = job.policy.apply(request, await runtime.engine.load())
     try:
         with watcher.watching(trace):
             result = await watcher.while_ticking(answer(
-                request, runtime=runtime, method=method, protocol=protocol, plan=plan,
-                trace=trace))
+                job.settings.fit(job.request, runtime.engine.model), runtime=runtime,
+                method=method, protocol=protocol, trace=trace,
+                policy=None if method == "sequential" else job.policy))
     finally:
         if writer is not None:
             writer.close()
+    if job.explain and job.mode != "json":
+        for line in decision_lines(trace.events):
+            if job.mode == "quiet":
+                say(line)
+            else:
+                print_lines([Text(line)], job.mode)
     if watcher.scene is not None:
         print_lines([Text(), *summary_lines(watcher.scene), Text()], job.mode)
     return Answered(replace(result, trace=file), trace.events)

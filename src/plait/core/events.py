@@ -38,6 +38,19 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """A policy chose how to answer. ``inputs``: everything that it looked at, ``name=value``."""
+
+    kind: ClassVar[str] = "decided"
+    t: float
+    thread: str
+    policy: str
+    method: str
+    why: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """A thread came to be.
 
@@ -180,13 +193,13 @@ class RunEnded:
 
 
 Event = (
-    RunStarted | Started | Appended | Asked | Wrote | Answered | Rewrote | Joined | Ended | Noted
-    | Committed | RunEnded
+    RunStarted | Decided | Started | Appended | Asked | Wrote | Answered | Rewrote | Joined | Ended
+    | Noted | Committed | RunEnded
 )
 """Everything that a trace may hold."""
 
 KINDS: dict[str, type[Event]] = {
     cls.kind: cls
-    for cls in (RunStarted, Started, Appended, Asked, Wrote, Answered, Rewrote, Joined, Ended,
-                Noted, Committed, RunEnded)
+    for cls in (RunStarted, Decided, Started, Appended, Asked, Wrote, Answered, Rewrote, Joined,
+                Ended, Noted, Committed, RunEnded)
 }

@@ -77,18 +77,24 @@ class Directions:
 
     ``attempts``: threads that `explore` makes at most, `fixed` exactly. ``merge`` and ``verify``
     are names (see `plait.registry`), ``prompts`` the name of a prompt set or a folder with one.
-    ``rounds``: threads in each round of `refine`.
+    ``rounds``: threads in each round of `refine`. ``window``: the effective window of every thread
+    of `plan` in tokens (see `plait.context`). ``threshold``: tokens of an answer in one thread
+    above which the policy `threshold` considers to plan.
     """
 
     attempts: int | None = None
     merge: str | None = None
     verify: str | None = None
     prompts: str | None = None
+    window: int | None = None
+    threshold: int | None = None
     rounds: tuple[int, ...] = (8, 4, 1)
 
     def __post_init__(self) -> None:
         if self.attempts is not None and self.attempts <= 0:
             raise UsageError(f"`attempts` is {self.attempts!r} but must be above 0")
+        if self.threshold is not None and self.threshold < 0:
+            raise UsageError(f"`threshold` is {self.threshold!r} but must be at least 0")
         if not self.rounds or min(self.rounds) <= 0 or self.rounds[-1] != 1:
             raise UsageError(f"`rounds` is {self.rounds!r} but must end in a round of 1 thread",
                              hint="Say 8, 4, 1, for example.")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from plait.core import Outcome, Part
 from plait.interfaces import Child, ChildSpec, Thread
+from plait.merge import tally
 from plait.methods.work import Work, as_outcome
 from plait.prompts import Prompts, make_spec, note_prompt, split
 
@@ -40,6 +41,7 @@ class Attempts:
         async def body(thread: Thread) -> Outcome:
             part = await self._work.write_part(thread, label)
             self._found[index] = part
+            self._propose()
             return as_outcome(part)
 
         child = self._root.start(self._spec(index, label), body)
@@ -70,6 +72,14 @@ class Attempts:
         """Stop those that still run."""
         for child in self.running:
             child.cancel(why)
+
+    def _propose(self) -> None:
+        """Keep the answer that leads so far, for the case that time runs out."""
+        parts = [self._found[k] for k in sorted(self._found)]
+        leading = tally(parts, self._work.request.question, "majority", self._work.request.seed)
+        best = leading[0].best if leading else next((p for p in parts if p.usable), None)
+        if best is not None:
+            self._root.propose(best.text)
 
     def _spec(self, index: int, label: str) -> ChildSpec:
         greedy = self._work.request.sampling.temperature == 0

@@ -88,6 +88,8 @@ class Refine:
             async def body(thread: Thread, label: str = label) -> Outcome:
                 part = await work.write_part(thread, label)
                 found[thread.name] = part
+                if part.usable:
+                    root.propose(part.text)
                 return as_outcome(part)
 
             children.append(root.start(spec, body))

@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -31,6 +32,7 @@ from typing import cast
 from plait.core import Plan, Request
 from plait.errors import UsageError
 from plait.interfaces import Load
+from plait.policy.decide import Decision
 
 VERSION = 1
 HIGHEST = 30.0
@@ -92,31 +94,42 @@ class PolicyFile:
             raise UsageError("policy: the method `native` needs a protocol",
                              hint='Write protocol = "apr", for example.')
 
-    def decide(self, question: str, load: Load | None = None) -> Plan:
-        """The plan for ``question``. As long as requests queue at the engine the width is 1."""
+    def decide(self, question: str, load: Load | None = None) -> Decision:
+        """The decision for ``question``. While requests queue at the engine nothing goes parallel:
+        a model that forks by itself is held to one thread at a time."""
+        waiting = (load.waiting or 0) if load is not None else 0
+        inputs = [f"waiting={waiting}", f"threshold={self.threshold}"]
         if self.method == "sequential":
-            return Plan("sequential", reason="policy: sequential")
-        if self.threshold and self.expected is not None:
-            tokens = self.expected.tokens(question)
+            return self._decision(Plan("sequential", reason="the policy file says so"), inputs)
+        if self.expected is not None:
+            tokens = round(self.expected.tokens(question))
+            inputs.append(f"estimated_cost={tokens}")
             if tokens < self.threshold:
-                return Plan("sequential", reason=(
-                    f"policy: {tokens:.0f} tokens expected, below {self.threshold}"))
-        busy = load is not None and bool(load.waiting)
-        return Plan(self.method, self.protocol, width=1 if busy else self.width,
-                    early_stop=self.early_stop, reason=f"policy: {self.method}")
+                return self._decision(Plan("sequential", reason=(
+                    f"about {tokens} tokens in one thread are below the threshold of"
+                    f" {self.threshold}")), inputs)
+        if waiting and self.method != "native":
+            return self._decision(Plan("sequential", reason=(
+                f"{waiting} requests are waiting at the engine")), inputs)
+        return self._decision(Plan(
+            self.method, self.protocol, width=1 if waiting else self.width,
+            early_stop=self.early_stop, reason="the policy file says so"), inputs)
 
-    def apply(self, request: Request, load: Load | None = None) -> tuple[Request, Plan]:
-        """The plan for ``request``, and the request with the limits and directions that go with
-        it. Limits that are narrower already stay."""
-        plan = self.decide(request.question, load)
-        if plan.method == "sequential":
-            return request, plan
+    def _decision(self, plan: Plan, inputs: Sequence[str]) -> Decision:
+        return Decision("file", plan, tuple(inputs))
+
+    def apply(self, request: Request, load: Load | None = None) -> tuple[Request, Decision]:
+        """The decision for ``request``, and the request with the limits and directions that go
+        with it. Limits that are narrower already stay."""
+        decision = self.decide(request.question, load)
+        if decision.plan.method == "sequential":
+            return request, decision
         budget, directions = request.budget, request.directions
         if self.depth is not None:
             budget = replace(budget, depth=min(self.depth, budget.depth or self.depth))
         directions = replace(directions, attempts=directions.attempts or self.attempts,
                              merge=directions.merge or self.merge)
-        return replace(request, budget=budget, directions=directions), plan
+        return replace(request, budget=budget, directions=directions), decision
 
     def text(self, comment: str = "") -> str:
         """The file's text, with ``comment`` in front of it."""

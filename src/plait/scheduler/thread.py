@@ -47,6 +47,7 @@ class ScheduledThread:
         self.account = account
         self.tokens = 0
         self.finish: Finish | None = None
+        self.proposed: str | None = None
         self.children: list[ScheduledChild] = []
         self.child_ended = anyio.Event()
         self.temperature: float | None = None
@@ -115,6 +116,9 @@ class ScheduledThread:
 
     def note(self, what: str, *, warning: bool = False) -> None:
         self.run.emit(Noted(self.run.now(), self.name, what, warning))
+
+    def propose(self, answer: str) -> None:
+        self.proposed = answer
 
     def commit(self, text: str) -> None:
         self.run.emit(Committed(self.run.now(), self.name, text))

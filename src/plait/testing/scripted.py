@@ -31,6 +31,7 @@ class Play:
     """What the model writes on one request, and when.
 
     ``every``: seconds a piece; ``first``: seconds before the first. ``chunk``: pieces a chunk.
+    ``logprob``: of every piece, for requests that ask for them.
     ``error`` is raised after ``error_after`` pieces instead of going on. ``finish``: how the
     text ends when no stop and no limit ends it.
     """
@@ -42,6 +43,7 @@ class Play:
     error: EngineError | None = None
     error_after: int = 0
     finish: Finish = "eos"
+    logprob: float | None = None
 
 
 Script = Callable[[str, Sampling], Play | str]
@@ -143,7 +145,9 @@ class ScriptedEngine:
             group = pieces[start : start + size]
             await anyio.sleep(play.every * len(group))
             ids = tuple(self._id(p) for p in group) if self._vocabulary is not None else None
-            yield Chunk("".join(group), len(group), ids)
+            sure = None if play.logprob is None or not sampling.logprobs else play.logprob
+            logprobs = None if sure is None else (sure,) * len(group)
+            yield Chunk("".join(group), len(group), ids, logprobs)
         if play.error is not None:
             raise play.error
         await anyio.lowlevel.checkpoint()

@@ -62,7 +62,9 @@ class Bench:
         """``sample`` under ``policy``. Raises `UsageError` if nothing can grade its answer, and
         `EngineError` if the engine fails."""
         seed = Task(sample, _ARM).seed(self._request.seed)
-        request, plan = policy.apply(replace(self._request, prompt=sample.question, seed=seed))
+        request, decision = policy.apply(
+            replace(self._request, prompt=sample.question, seed=seed))
+        plan = decision.plan
         key = _key(sample, request, plan)
         if key in self._known:
             return self._known[key]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 import anyio
@@ -61,6 +62,7 @@ class OpenAIEngine:
         self._words: dict[int, str] = {}
         self._rendered: dict[tuple[Message, ...], str] = {}
         self._can_render = True
+        self._takes_schemas = True
 
     def __repr__(self) -> str:
         return f"OpenAIEngine({self._link.where!r}, {self.model!r})"
@@ -83,6 +85,7 @@ class OpenAIEngine:
         return Capabilities(
             token_ids=dialect.token_ids, chat=server.has_template, logprobs=True,
             cache_report=dialect.reports_cache, exact_counts=dialect.exact_counts,
+            json_schema=dialect.schemas if self._takes_schemas else False,
             window=server.window, slots=server.slots)
 
     async def connect(self) -> Server:
@@ -141,6 +144,8 @@ class OpenAIEngine:
 
     async def _question(self, server: Server, prompt: Prompt, sampling: Sampling) -> Question:
         dialect = server.dialect
+        if prompt.text or not self._takes_schemas:  # what goes on is no whole JSON
+            sampling = replace(sampling, schema=None)
         if prompt.messages and dialect.native and self._can_render:
             prompt = await self._as_text(prompt)
         if prompt.messages:
@@ -148,6 +153,8 @@ class OpenAIEngine:
             otherwise = None
             if prompt.text and dialect.tokenizes:
                 otherwise = partial(self._chat_as_completion, server, prompt, sampling)
+            if sampling.schema is not None and dialect.schemas is None:
+                otherwise = partial(self._without_schema, server, prompt, sampling)
             return Question(
                 "/v1/chat/completions", body, wire.read_chat, prompt, sampling, otherwise)
         if dialect.native:
@@ -159,6 +166,13 @@ class OpenAIEngine:
             if used is not None:
                 body["max_tokens"] = max(1, server.window - used)
         return Question("/v1/completions", body, wire.read_completion, prompt, sampling)
+
+    async def _without_schema(
+        self, server: Server, prompt: Prompt, sampling: Sampling
+    ) -> Question:
+        """A reply in whatever form the model likes, from a server that knows no schemas."""
+        self._takes_schemas = False
+        return await self._question(server, prompt, sampling)
 
     async def _chat_as_completion(
         self, server: Server, prompt: Prompt, sampling: Sampling

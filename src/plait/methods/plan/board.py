@@ -78,6 +78,7 @@ class Board:
         self.subtasks: dict[str, Subtask] = {}
         self.notes: list[str] = []
         """What was found odd and repaired; whoever reads them clears the list."""
+        self.closed = False
         self._small: Unit | None = None
         self._unit_of: dict[str, Unit] = {}
 
@@ -115,7 +116,7 @@ class Board:
             small.subtasks.append(subtask)
             self._unit_of[subtask.id] = small
             small.needs = (small.needs | needs) - small.ids
-        if small.tokens >= self.least and not crowded:
+        if small.tokens >= self.least and len(self.units) < self.most:
             self._release()
 
     def _open(self, subtask: Subtask, needs: set[str]) -> Unit:
@@ -165,6 +166,7 @@ class Board:
     def close(self) -> list[str]:
         """The plan is complete. Subtasks that need each other in a circle, if there are any."""
         self._release()
+        self.closed = True
         for unit in self.units:
             if unknown := {n for n in unit.needs if n not in self._unit_of}:
                 self.notes.append(f"`{unit.name}` needs {_list(unknown)}, which the plan does not"

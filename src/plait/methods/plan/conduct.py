@@ -24,7 +24,7 @@ from plait.methods.plan.assemble import Assemble
 from plait.methods.plan.board import Board
 from plait.methods.plan.conflicts import Conflict, find_conflicts, read_contradictions
 from plait.methods.plan.crew import DECLINED, Crew
-from plait.methods.plan.job import GAP, Job, quoted_plan
+from plait.methods.plan.job import GAP, Job
 from plait.methods.plan.reading import PlanReader
 from plait.methods.plan.subtask import SCHEMA
 from plait.prompts import behind_thoughts, numbered
@@ -106,7 +106,7 @@ async def _plan(course: _Course) -> Outcome | None:
         if not board.units:
             return ""
         readers.append(PlanReader())
-        return GAP + job.prompts["plan_resume"].fill({"plan": quoted_plan(board.units)}) + GAP
+        return GAP + job.prompts["plan_resume"].fill({"plan": job.show_plan(board.units)}) + GAP
 
     began = anyio.current_time()
     sampling = replace(job.request.sampling, schema=SCHEMA)

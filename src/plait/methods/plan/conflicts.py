@@ -23,7 +23,8 @@ _CLAIM = re.compile(
 _DECOR = re.compile(r"[*_`#>]+")
 _LEADING = frozenset((
     "the", "a", "an", "so", "thus", "hence", "therefore", "then", "and", "that", "its", "this",
-    "our", "total", "overall"))
+    "our", "total", "overall", "first", "second", "third", "next", "finally", "here", "now",
+    "since", "because", "if", "when", "where"))
 _EMPTY = frozenset((
     "answer", "result", "value", "sum", "number", "part", "step", "verdict", "it", "there",
     "which", "what", "this", "total", "x", "y", "z", "n", "i", "final", "subtask", "task"))

@@ -19,7 +19,7 @@ import anyio
 from plait.core import Outcome, Part, Verdict, after_thinking
 from plait.interfaces import Body, Child, Thread
 from plait.methods.plan.board import Board, Unit
-from plait.methods.plan.job import AGAIN, Job, quoted_plan
+from plait.methods.plan.job import AGAIN, Job
 from plait.methods.plan.subtask import Subtask
 from plait.methods.plan.work import LACKS, REJECTED, TOO_LARGE, work
 
@@ -60,6 +60,8 @@ class Crew:
         """How long the parts that are done took."""
         self._failures: Counter[Unit] = Counter()
         self._last: dict[Unit, str] = {}
+        self._lacking: dict[Unit, str] = {}
+        """Units that lack something which the rest of the plan may name."""
         self._whole: set[Unit] = set()
         """Units that are not to be split: a planner would not."""
         self._verdicts: dict[Unit, bool | None] = {}
@@ -77,6 +79,10 @@ class Crew:
         for tried in [t for t in self._tries if t.child.peek() is not None]:
             self._settle(tried)
         self._read_check()
+        if self.board.closed:
+            lacking, self._lacking = self._lacking, {}
+            for unit, why in lacking.items():
+                self._lacks(unit, why)
         while stuck := self.board.stuck:
             failed = [u.name for u in self.board.given(stuck[0]) if u.state == "failed"]
             self._fail(stuck[0], f"it needs {', '.join(failed)}, which failed")
@@ -108,7 +114,7 @@ class Crew:
         if self._checker is not None:
             self._checker.cancel(why)
             self._checker = None
-        for unit in {t.unit: None for t in self._tries}:
+        for unit in {t.unit: None for t in self._tries} | self._lacking:
             self._drop(unit, why)
             self._fail(unit, why)
 
@@ -122,7 +128,7 @@ class Crew:
 
     def check(self) -> None:
         """Have a model look for dependences that the plan does not declare."""
-        spec = self._job.ask_prompt("independent", {"plan": quoted_plan(self.board.units)})
+        spec = self._job.ask_prompt("independent", {"plan": self._job.show_plan(self.board.units)})
 
         async def body(thread: Thread) -> Outcome:
             async with thread.write() as stream:
@@ -167,7 +173,7 @@ class Crew:
             spec = job.worker(unit, given, tuple(after), remarks)
         if hedge:
             spec = replace(spec, temperature=AGAIN)
-        began: list[float] = []
+        began = [anyio.current_time()] if hedge else []
         child = self._thread.start(spec, self._body(job, unit, split, began))
         tried = Try(unit, child, split, hedge, began)
         self._tries.append(tried)
@@ -222,10 +228,14 @@ class Crew:
             self._put_off_dependants(unit)
 
     def _lacks(self, unit: Unit, why: str) -> None:
-        """Move it to a later wave: behind the parts that it names, else behind all others."""
-        unit.moves += 1
-        others = {s.id for s in self.board.subtasks.values()} - unit.ids
+        """Move it to a later wave: behind the parts that it names, else behind all others, which
+        are known at the end of the plan."""
+        others = set(self.board.subtasks) - unit.ids
         named = self.board.mentioned(why) & others
+        if not named and not self.board.closed:
+            self._lacking[unit] = why
+            return None
+        unit.moves += 1
         if unit.moves > self._job.options.moves:
             return self._fail(unit, f"{why}, and was put off {unit.moves - 1} times already")
         name = unit.subtasks[0].id
@@ -303,7 +313,7 @@ class Crew:
         for tried in self._tries:
             hedged = not tried.hedge and any(
                 t.unit is tried.unit and t.hedge for t in self._tries)
-            if tried.began and not tried.split and not hedged:
+            if not tried.split and not hedged:
                 yield tried
 
     def _next_straggler(self) -> float:
@@ -311,7 +321,9 @@ class Crew:
         limit = self._limit()
         if limit is None:
             return float("inf")
-        return min((t.began[0] + limit for t in self._slow()), default=float("inf"))
+        now = anyio.current_time()  # one that has not begun yet will be looked at again
+        return min(((t.began[0] if t.began else now) + limit for t in self._slow()),
+                   default=float("inf"))
 
     def _mind_stragglers(self) -> None:
         limit = self._limit()
@@ -319,7 +331,7 @@ class Crew:
             return
         now = anyio.current_time()
         for tried in list(self._slow()):
-            if now - tried.began[0] < limit - 1e-9:
+            if not tried.began or now - tried.began[0] < limit - 1e-9:
                 continue
             unit = tried.unit
             why = (f"it took longer than {self._job.options.factor:g} times the"

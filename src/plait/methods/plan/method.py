@@ -48,6 +48,8 @@ class PlanMethod:
     async def run(
         self, root: Thread, request: Request, plan: Plan, opening: Opening
     ) -> Outcome:
+        if not opening.prompt.messages:
+            return Outcome("failed", reason="a plan needs a model that chats")
         options = self._options
         if why := too_small(root.room, options):
             return Outcome("budget", reason=why)
