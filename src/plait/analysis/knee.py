@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,8 @@ from plait.evals.stats import Interval, wilson
 BINS = 8
 FEWEST = 40
 """Graded calls, below which no knee is looked for."""
+MOST = 4000
+"""Of more calls so many are drawn for the knee; the curve has all of them."""
 FEWEST_BIN = 10
 GRID = 24
 SHUFFLES = 99
@@ -88,7 +91,9 @@ def find_rot(calls: Sequence[Call], seed: int = 0) -> Rot | None:
         return Rot(accuracy, rot.bins, why=f"a knee needs {FEWEST} graded answers or more")
     if accuracy.estimate in (0.0, 1.0):
         return Rot(accuracy, rot.bins, why="all answers have the same verdict")
-    knee, p = _find_knee(graded, seed)
+    drawn = graded if len(graded) <= MOST else sorted(
+        Random(seed).sample(graded, MOST), key=lambda c: c.tokens)
+    knee, p = _find_knee(drawn, seed)
     if knee is None or p > 0.05:
         return Rot(accuracy, rot.bins, why=f"no fall that chance would not make (p = {p:.2f})")
     return Rot(accuracy, rot.bins, knee)

@@ -21,6 +21,8 @@ SHINGLE = 4
 SAME = 0.8
 FEWEST_WORDS = 4
 """Shorter passages ("So:", "Wait.") repeat without being repeated work."""
+MOST_PLACES = 64
+"""Passages that are remembered for a shingle: one that stands in more of them tells none apart."""
 _WORD = re.compile(r"\w+")
 
 
@@ -63,15 +65,18 @@ def find_repeats(text: str) -> Repeats:
         if not shingles:
             continue
         counted += 1
-        if _held_before(shingles, seen):
+        if _held_before(shingles, seen):  # what it repeats is known already
             repeated += 1
             repeated_words += size
+            continue
         for shingle in shingles:
-            seen.setdefault(shingle, []).append(index)
-    sums, places = equations(text), states(text)
+            places = seen.setdefault(shingle, [])
+            if len(places) < MOST_PLACES:
+                places.append(index)
+    sums, visited = equations(text), states(text)
     return Repeats(words, repeated_words, counted, repeated,
-                   len(sums), len(sums) - len(set(sums)), len(places),
-                   len(places) - len(set(places)))
+                   len(sums), len(sums) - len(set(sums)), len(visited),
+                   len(visited) - len(set(visited)))
 
 
 def total(parts: Iterable[Repeats]) -> Repeats:
