@@ -20,7 +20,13 @@ from plait.analysis import (
     to_dict,
 )
 from plait.analysis.make import make_traffic
-from plait.cli.problems import blank, load_problems, runtime_of, settings_from
+from plait.cli.problems import (
+    blank,
+    formats_of,
+    load_problems,
+    runtime_of,
+    settings_from,
+)
 from plait.cli.settings import LARGEST, Settings
 from plait.cli.show import mode_for, print_json, print_lines, say
 from plait.errors import UsageError
@@ -81,7 +87,7 @@ async def _make(
     """The traffic, and the wire formats that the engine's model is known to write."""
     async with runtime_of(settings) as runtime:
         traffic = await make_traffic(runtime, suite, blank(settings), keep=keep, tell=_tell)
-        return traffic, runtime.engine.capabilities.protocols
+        return traffic, formats_of(runtime)
 
 
 def _tell(done: int, of: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 
-from plait.cli.problems import blank, runtime_of
+from plait.cli.problems import blank, formats_of, runtime_of
 from plait.cli.settings import Settings
 from plait.cli.tune import Choices, Job
 from plait.evals import Sample, Score
@@ -51,7 +51,7 @@ async def _run(job: Job) -> tuple[Found, Confirmation]:
 
     async with runtime_of(settings) as runtime:
         engine = runtime.engine
-        space = _space(job.choices, settings.protocol, engine.capabilities.protocols)
+        space = _space(job.choices, settings.protocol, formats_of(runtime))
         bench = Bench(runtime, mark, request=blank(settings), store=job.folder / "outcomes.jsonl")
         setup = {"suite": suite.name, "problems": suite.fingerprint, "score": job.goal.words(),
                  "engine": f"{engine.name} {engine.model}", "choices": _plain(space),
