@@ -66,9 +66,9 @@ def _gsm8k(row: Row) -> Sample:
 
 def _math(row: Row) -> Sample:
     problem = field(row, "problem")
-    level = str(row.get("level") or "")
+    level = "" if row.get("level") is None else str(row["level"]).lower().removeprefix("level ")
     return Sample(str(row.get("unique_id") or content_id(problem)), problem + BOXED,
-                  field(row, "answer"), f"level {level[-1]}" if level else "")
+                  field(row, "answer"), f"level {level}" if level else "")
 
 
 def _aime(row: Row) -> Sample:

@@ -241,7 +241,10 @@ def _compared(effect: Interval, found: Found, confidence: float) -> Comparison:
     needed: int | None = None
     if found.estimate and found.error:
         z, power = _z(confidence), NormalDist().inv_cdf(POWER)
-        wanted = effect.n * ((z + power) * found.error / found.estimate) ** 2
+        seen = abs(found.estimate) / found.error
+        if found.p < 1:  # with skewed values the test sees less than the pivot does
+            seen = min(seen, NormalDist().inv_cdf(1 - found.p / 2))
+        wanted = effect.n * ((z + power) / seen) ** 2 if seen else math.inf
         needed = max(1, FEWEST - effect.n, math.ceil(min(wanted, 1e12)) - effect.n)
     elif found.estimate:
         needed = max(1, FEWEST - effect.n)

@@ -8,6 +8,7 @@ problems that both arms solved, where an arm cannot win by giving up early.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from plait.evals.values import Record
 ByProblem = dict[str, list[Record]]
 CONTEXTS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
 """Upper ends, in tokens, of the classes of context length."""
+QUARTERS = ("shortest quarter", "second quarter", "third quarter", "longest quarter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ def summarise(records: Iterable[Record], *, base: str | None = None, seed: int =
     if not arms.get(chosen):
         raise ValueError(f"`{chosen}` has no finished tasks")
     names.sort(key=lambda name: name != chosen)
+    arms = {name: arms[name] for name in names}
     cells, what = _by_group(arms, chosen)
     return Summary(
         chosen,
@@ -310,13 +313,9 @@ def _by_group(arms: dict[str, ByProblem], base: str) -> tuple[tuple[Cell, ...], 
     if not any(groups.values()):
         length = {s: fmean(r.total_tokens for r in rs) for s, rs in arms[base].items()}
         order = sorted(length, key=lambda s: (length[s], s))
-        names = ("shortest quarter", "second quarter", "third quarter", "longest quarter")
-        groups = {s: names[4 * place // len(order)] for place, s in enumerate(order)}
+        groups = {s: QUARTERS[4 * place // len(order)] for place, s in enumerate(order)}
         what = f"quarters of the problems by how many tokens {base} took"
-    labels = list(dict.fromkeys(groups[s] for s in sorted(groups, key=lambda s: groups[s])))
-    if what != "the suite's groups":
-        labels = [n for n in ("shortest quarter", "second quarter", "third quarter",
-                              "longest quarter") if n in labels]
+    labels = _in_order(groups.values())
     cells = []
     for name, problems in arms.items():
         for label in labels:
@@ -324,6 +323,17 @@ def _by_group(arms: dict[str, ByProblem], base: str) -> tuple[tuple[Cell, ...], 
             if tasks:
                 cells.append(_cell(name, label or "(none)", tasks))
     return tuple(cells), what
+
+
+def _in_order(labels: Iterable[str]) -> list[str]:
+    """Each once: quarters by length, numbered levels by their number, others as they came."""
+    found = list(dict.fromkeys(labels))
+    if set(found) <= set(QUARTERS):
+        return [name for name in QUARTERS if name in found]
+    numbers = [re.findall(r"\d+", label) for label in found]
+    if all(len(n) == 1 for n in numbers):
+        return sorted(found, key=lambda label: int(re.findall(r"\d+", label)[0]))
+    return found
 
 
 def _cell(arm: str, label: str, tasks: Sequence[Record]) -> Cell:
