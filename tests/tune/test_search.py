@@ -115,6 +115,25 @@ def test_a_search_is_not_gone_on_with_under_another_score(tmp_path: Path) -> Non
         open_study(tmp_path, {"goal": "two", "suite": "x"})
 
 
+def test_what_was_stopped_in_the_middle_is_tried_once_more(tmp_path: Path) -> None:
+    study = open_study(tmp_path, {"goal": "one"})
+    study.enqueue_trial({"way": "native:threadweaver", "easy": 0.0, "width": 8})
+    study.ask()  # and then the process ended
+    again = open_study(tmp_path, {"goal": "one"}).ask()
+    assert again.suggest_float("easy", 0.0, 1.0) == 0.0
+    assert again.suggest_categorical("width", [2, 4, 8]) == 8
+
+
+def test_always_parallel_is_measured_even_where_it_is_hopeless() -> None:
+    """On easy problems alone it loses, and is still what the winner is compared with."""
+    easy = [s for s in samples(100) if s.group == "easy"]
+    found, confirmed, _ = tune(easy, 6)
+    assert found.parallel.policy.method == "native"
+    assert found.best.policy.decide(easy[0].question).plan.method == "sequential"
+    assert confirmed.sides[2].policy.method == "native"
+    assert confirmed.sides[2].seconds > confirmed.sides[0].seconds
+
+
 def test_outcomes_survive_a_line_that_was_cut_off(tmp_path: Path) -> None:
     store = tmp_path / "outcomes.jsonl"
     problems = samples(3)

@@ -96,7 +96,9 @@ def open_study(
                          hint="Go on with what it was begun with, or name another folder.")
     study.set_user_attr("setup", setup)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)  # it was stopped in the middle
+        study.tell(trial.number, state=TrialState.FAIL)  # it was stopped in the middle: once more
+        if again := trial.system_attrs.get("fixed_params") or trial.params:
+            study.enqueue_trial(again)
     return study
 
 
@@ -129,7 +131,7 @@ async def search(
         trial = study.ask()
         policy = space.suggest(trial, levels, expected)
         best = max((base, *done), key=lambda c: c.score)
-        found = await run.evaluate(policy, best)
+        found = await run.evaluate(policy, None if _first_always(policy, done) else best)
         if found is None:
             pruned += 1
             study.tell(trial, state=TrialState.PRUNED)
@@ -174,6 +176,14 @@ def hopeless(mine: Sequence[float], rival: Sequence[float]) -> bool:
     if len(apart) < FIRST:
         return False
     return bool(wilcoxon(apart, alternative="less", method="approx").pvalue < PRUNE)
+
+
+def _first_always(policy: PolicyFile, done: Sequence[Candidate]) -> bool:
+    """Is it the first that goes parallel always, in its way? It is what others are measured by, so
+    it is never given up."""
+    return not policy.threshold and not any(
+        (c.policy.method, c.policy.protocol) == (policy.method, policy.protocol)
+        and not c.policy.threshold for c in done)
 
 
 def _replayed(
