@@ -62,10 +62,10 @@ def test_the_interval_of_the_knee_holds_it() -> None:
 
 
 def test_no_knee_is_found_where_there_is_none() -> None:
-    """At most 5 % in truth; of 40 logs more than 6 is a chance of less than 1 %."""
-    flat = replace(PLAN, fall=0.0, calls=200, lines=8)
-    found = [find_rot(log(flat, seed)) for seed in range(40)]
-    assert sum(r is not None and r.knee is not None for r in found) <= 6
+    """At most 5 % in truth; of 20 logs more than 4 is a chance of less than 1 %."""
+    flat = replace(PLAN, fall=0.0, calls=150, lines=8)
+    found = [find_rot(log(flat, seed)) for seed in range(20)]
+    assert sum(r is not None and r.knee is not None for r in found) <= 4
 
 
 def test_tasks_of_different_length_and_difficulty_make_no_knee() -> None:

@@ -68,7 +68,7 @@ def test_the_report_names_every_finding_in_all_three_forms() -> None:
     found = analyse(Traffic(tuple(log(PLAN)), (("failed request", 2),)))
     text = "\n".join(line.plain for line in terminal_lines(found))
     for title in ("Recommended start", "Parallel share", "Tasks", "Tokens and latency",
-                  "Accuracy against length", "Repeated exploration", "2 failed request"):
+                  "Accuracy against length", "Repeated exploration", "failed request (2)"):
         assert title in text
         assert title in markdown(found)
     data = orjson.loads(orjson.dumps(to_dict(found)))
@@ -104,7 +104,7 @@ def test_the_command_reads_a_log_and_writes_report_and_policy(
     (["{log}", "--slowdown", "0.5"], "`slowdown` is 0.5"),
     (["{log}", "--protocol", "nonsense"], "there is no protocol"),
     (["{log}", "--markdown", "no/such/folder.md"], "cannot write no/such/folder.md"),
-    (["{empty}"], "there is no answer to analyse: 1 empty answer"),
+    (["{empty}"], "there is no answer to analyse: empty answer (1)"),
 ])
 def test_mistakes_end_in_one_line(
     arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

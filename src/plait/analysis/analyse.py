@@ -67,7 +67,7 @@ def analyse(traffic: Traffic, options: Options = Options()) -> Analysis:
     """The findings on ``traffic``. Raises `UsageError` when it holds no call with a text."""
     calls = traffic.calls
     if not calls:
-        left = ", ".join(f"{count} {why}" for why, count in traffic.skipped)
+        left = ", ".join(f"{why} ({count})" for why, count in traffic.skipped)
         raise UsageError("there is no answer to analyse" + (f": {left}" if left else ""),
                          hint="A log entry needs the text that the model wrote.")
     reads = [Read(c, find_shape(c.text, c.question), find_repeats(c.text)) for c in calls]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from plait.analysis.call import Call, count_words
-from plait.analysis.read_openai import Obj, content, first, number, obj, verdict
+from plait.analysis.read_openai import Obj, content, first, number, obj, positive, verdict
 
 _METRICS = ("exact_match", "acc", "math_verify", "pass@1", "correct", "score")
 
@@ -33,14 +33,14 @@ def _inspect_sample(sample: Obj, task: str) -> Call | str:
     if not text.strip():
         return "empty answer"
     usage = obj(output.get("usage")) or {}
-    tokens, prompt = number(usage.get("output_tokens")), number(usage.get("input_tokens"))
+    tokens, prompt = positive(usage.get("output_tokens")), positive(usage.get("input_tokens"))
     seconds = number(first(output, ("time",)) or first(sample, ("working_time", "total_time")))
     metadata = obj(sample.get("metadata")) or {}
     group = first(metadata, ("task", "category", "subject", "level"))
     return Call(
         id=str(sample.get("id")), task=str(group or task), question=_input(sample.get("input")),
-        text=text, tokens=count_words(text) if tokens is None else int(tokens),
-        estimated=tokens is None, prompt_tokens=None if prompt is None else int(prompt),
+        text=text, tokens=count_words(text) if tokens is None else tokens,
+        estimated=tokens is None, prompt_tokens=prompt,
         seconds=seconds, correct=_inspect_verdict(sample))
 
 

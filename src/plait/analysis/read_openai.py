@@ -40,15 +40,15 @@ def from_openai(item: Obj, task: str, place: int) -> Call | str | None:
     if not text.strip():
         return "empty answer"
     usage = obj(response.get("usage")) or obj(item.get("usage")) or {}
-    tokens = number(first(usage, ("completion_tokens", "output_tokens")))
-    prompt = number(first(usage, ("prompt_tokens", "input_tokens")))
+    tokens = positive(first(usage, ("completion_tokens", "output_tokens")))
+    prompt = positive(first(usage, ("prompt_tokens", "input_tokens")))
     metadata = obj(item.get("metadata")) or obj(request.get("metadata")) or {}
     named = {**metadata, **item}
     return Call(
         id=str(first(named, _ID) or place), task=str(first(named, _TASK) or task),
         question=question, text=text,
-        tokens=count_words(text) if tokens is None else int(tokens), estimated=tokens is None,
-        prompt_tokens=None if prompt is None else int(prompt),
+        tokens=count_words(text) if tokens is None else tokens, estimated=tokens is None,
+        prompt_tokens=prompt,
         seconds=_seconds(named), correct=verdict(first(named, _VERDICT)))
 
 
@@ -123,6 +123,12 @@ def obj(value: object) -> Obj | None:
 def first(holder: Obj, names: Sequence[str]) -> object:
     """The first of ``names`` that has a value other than null."""
     return next((holder[n] for n in names if holder.get(n) is not None), None)
+
+
+def positive(value: object) -> int | None:
+    """``value`` as a count, if it is a number of at least 1."""
+    found = number(value)
+    return int(found) if found is not None and found >= 1 else None
 
 
 def number(value: object) -> float | None:

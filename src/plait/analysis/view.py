@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from textwrap import wrap
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from plait.analysis.analyse import Analysis
@@ -19,6 +21,10 @@ LONGEST_NAME = 28
 ASSUMED = ("what parallelism would buy is read from the wording of the answers and assumes that"
            " threads are written side by side at no loss: a bound to check with `plait eval`, not a"
            " promise")
+
+TASKS = "Tasks, by what"
+WIDTH = 96
+"""Columns of a value, before it goes on in the next line."""
 
 Section = tuple[str, list[tuple[str, str]]]
 
@@ -37,7 +43,7 @@ def terminal_lines(analysis: Analysis) -> list[Text]:
     lines = [Text(_headline(analysis), "bold"), Text()]
     for title, rows in _sections(analysis):
         lines.append(Text(title, "bold"))
-        lines += [Text.assemble((pad("  " + key, KEY + 2), "dim"), value) for key, value in rows]
+        lines += [line for key, value in rows for line in _entry(key, value)]
         lines.append(Text())
     return [*lines, Text("note: " + ASSUMED, "dim")]
 
@@ -46,10 +52,31 @@ def markdown(analysis: Analysis) -> str:
     """The report as a page of Markdown."""
     parts = ["# Where parallel threads would help", "", _headline(analysis), ""]
     for title, rows in _sections(analysis):
-        parts += [f"## {title}", "", "| | |", "|---|---|"]
-        parts += [f"| {_cell(key)} | {_cell(value)} |" for key, value in rows]
+        parts += [f"## {title}", ""]
+        if title.startswith(TASKS):
+            parts += _task_table(analysis.tasks)
+        else:
+            parts += ["| | |", "|---|---|"]
+            parts += [f"| {_cell(key)} | {_cell(value)} |" for key, value in rows]
         parts.append("")
     return "\n".join([*parts, f"*Read it with care: {ASSUMED}.*", ""])
+
+
+def _entry(key: str, value: str) -> Iterator[Text]:
+    """A row, its value wrapped beside the key."""
+    room = KEY + 2 if cell_len(key) <= KEY - 2 else LONGEST_NAME
+    for index, line in enumerate(wrap(value, WIDTH, drop_whitespace=False) or [""]):
+        shown = pad("  " + key, room) if not index else " " * room
+        yield Text.assemble((shown, "dim"), line if not index else line.lstrip())
+
+
+def _task_table(tasks: Sequence[TaskGain]) -> Iterator[str]:
+    yield "| task | would save | share | faster | mean tokens | repeats | accuracy |"
+    yield "|---|---|---|---|---|---|---|"
+    for gain in tasks:
+        yield (f"| {_cell(one_line(gain.task))} | {_saved(gain)} | {gain.share:.0%}"
+               f" | {gain.speedup:.2f}× | {gain.mean_tokens:,.0f} | {gain.repeated:.0%}"
+               f" | {_share(gain.accuracy)} |")
 
 
 def _cell(text: str) -> str:
@@ -60,14 +87,14 @@ def _headline(analysis: Analysis) -> str:
     words = f"{number(analysis.calls, 'answer')} to {number(analysis.problems, 'problem')}"
     if analysis.estimated:
         words += "; tokens that were not logged are counted as words and signs"
-    left = ", ".join(f"{count} {why}" for why, count in analysis.skipped)
+    left = ", ".join(f"{why} ({count})" for why, count in analysis.skipped)
     return words + (f"; left out: {left}" if left else "")
 
 
 def _sections(analysis: Analysis) -> Iterator[Section]:
     yield "Recommended start", list(_recommended(analysis))
     yield "Parallel share", list(_parallel(analysis))
-    yield f"Tasks, by what {analysis.options.threads} threads would save", list(_tasks(analysis))
+    yield f"{TASKS} {analysis.options.threads} threads would save", list(_tasks(analysis))
     yield "Tokens and latency", list(_growth(analysis))
     yield "Accuracy against length", list(_rot(analysis))
     yield "Repeated exploration", list(_repeats(analysis))
@@ -92,19 +119,22 @@ def _parallel(analysis: Analysis) -> Iterator[tuple[str, str]]:
 
 
 def _tasks(analysis: Analysis) -> Iterator[tuple[str, str]]:
-    yield "", (f"{'saved':>16} {'share':>6} {'faster':>7} {'tokens':>7} {'repeats':>8}"
+    yield " " * KEY, (f"{'saved':>18} {'share':>6} {'faster':>7} {'tokens':>7} {'repeats':>8}"
                "  accuracy")
     for gain in analysis.tasks[:MOST_TASKS]:
-        yield fit(one_line(gain.task), LONGEST_NAME), _task(gain)
+        yield pad(fit(one_line(gain.task), LONGEST_NAME - 4), KEY), _task(gain)
     if len(analysis.tasks) > MOST_TASKS:
         yield "", f"and {number(len(analysis.tasks) - MOST_TASKS, 'task')} more"
 
 
 def _task(gain: TaskGain) -> str:
-    saved = seconds(gain.saved) if gain.unit == "seconds" else f"{gain.saved:,.0f} tok"
-    part = gain.saved / gain.spent if gain.spent else 0.0
-    return (f"{saved:>10} {part:>5.0%} {gain.share:>6.0%} {gain.speedup:>6.2f}×"
+    return (f"{_saved(gain):>18} {gain.share:>6.0%} {gain.speedup:>6.2f}×"
             f" {gain.mean_tokens:>7,.0f} {gain.repeated:>8.0%}  {_share(gain.accuracy)}")
+
+
+def _saved(gain: TaskGain) -> str:
+    saved = seconds(gain.saved) if gain.unit == "seconds" else f"{gain.saved:,.0f} tokens"
+    return f"{saved} ({gain.saved / gain.spent if gain.spent else 0.0:.0%})"
 
 
 def _growth(analysis: Analysis) -> Iterator[tuple[str, str]]:
