@@ -111,6 +111,7 @@ def _bins(graded: Sequence[Call]) -> tuple[Bin, ...]:
 
 
 def _find_knee(graded: Sequence[Call], seed: int) -> tuple[Knee | None, float]:
+    graded = sorted(graded, key=lambda c: c.task)  # sums over a task are sums over neighbours
     length = np.log2([c.tokens for c in graded])
     right = np.array([c.correct for c in graded], dtype=float)
     names = sorted({c.task for c in graded})
@@ -142,22 +143,27 @@ def _gains(slopes: Floats, right: Floats, task: Ints) -> Floats:
 
 def _fit(slopes: Floats, right: Floats, task: Ints) -> Floats:
     """The largest log likelihood for each row of ``slopes``, by Newton's method for all at once.
+    The calls are in the order of their tasks.
 
     A weak ridge keeps tasks whose answers all have one verdict finite. Where the best slope would
     be a rise it is held at none.
     """
-    knees, tasks = len(slopes), int(task.max()) + 1
-    member = np.equal.outer(np.arange(tasks), task).astype(float)
-    level, slope = np.zeros((knees, tasks)), np.zeros(knees)
+    knees, starts = len(slopes), np.flatnonzero(np.diff(task, prepend=-1))
+    level, slope = np.zeros((knees, len(starts))), np.zeros(knees)
+
+    def by_task(values: Floats) -> Floats:
+        return np.asarray(np.add.reduceat(values, starts, axis=1))
+
+    squares = slopes**2
     for _ in range(_ROUNDS):
         chance = _chance(level, slope, slopes, task)
         weight = np.maximum(chance * (1 - chance), 1e-9)
         error = right - chance
-        g_level = error @ member.T - _RIDGE * level
+        g_level = by_task(error) - _RIDGE * level
         g_slope = -(error * slopes).sum(1) - _RIDGE * slope
-        h_level = weight @ member.T + _RIDGE
-        h_cross = -(weight * slopes) @ member.T
-        h_slope = (weight * slopes**2).sum(1) + _RIDGE
+        h_level = by_task(weight) + _RIDGE
+        h_cross = -by_task(weight * slopes)
+        h_slope = (weight * squares).sum(1) + _RIDGE
         schur = np.maximum(h_slope - (h_cross**2 / h_level).sum(1), 1e-9)
         d_slope = (g_slope - (h_cross * g_level / h_level).sum(1)) / schur
         new = np.maximum(0.0, slope + np.clip(d_slope, -2, 2))
