@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install -q --python $(BIN)/python" || echo "$(BIN)/python -m pip install -q --disable-pip-version-check")
 
-.PHONY: demo test lint types bench test-live train clean
+.PHONY: demo test lint types fuzz bench test-live train clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "plait needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
@@ -34,9 +34,13 @@ lint: $(VENV)/.installed-dev
 types: $(VENV)/.installed-dev
 	@$(BIN)/mypy
 
-bench: $(VENV)/.installed  ## the tables of README.md: engine, runtime overhead, forked against sequential
+fuzz: $(VENV)/.installed-dev  ## a million generated inputs for every machine and checker (FUZZ_INPUTS=N)
+	@$(BIN)/python -m tests.fuzz
+
+bench: $(VENV)/.installed  ## the tables of README.md: engine, runtime overhead, eager start, forked against sequential
 	@$(BIN)/python -m benchmarks.engine
 	@$(BIN)/python -m benchmarks.threads
+	@$(BIN)/python -m benchmarks.eager
 	@$(BIN)/python -m benchmarks.countdown
 
 test-live: $(VENV)/.installed-dev  ## tests against real servers (llama.cpp, vLLM); installs them under .live/

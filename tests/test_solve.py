@@ -3,7 +3,7 @@
 import pytest
 
 from plait.core import Budget, Plan, Request, Result, Sampling
-from plait.core.events import Committed, Decided, Event, RunEnded, Started, Wrote
+from plait.core.events import Committed, Decided, Ended, Event, RunEnded, Started, Wrote
 from plait.errors import EngineUnreachable, UsageError
 from plait.solve import Runtime, solve, solve_stream, solve_sync
 from plait.testing import Play, ScriptedEngine, run_virtual
@@ -85,6 +85,27 @@ def test_an_engine_that_fails_the_main_line_once_is_survived_by_the_fallback() -
     assert (result.answer, result.fallback) == ("3", "broke off")
 
 
+def test_threads_of_an_attempt_that_was_given_up_do_not_work_on_beside_the_fallback() -> None:
+    calls: list[str] = []
+
+    def script(prompt: str, sampling: Sampling) -> Play | str:
+        calls.append(prompt)
+        if "one of several workers" in prompt:
+            return Play("word " * 1000)
+        if len(calls) == 1:
+            return Play("<FORK-1>long</FORK-1> and", error=EngineUnreachable("gone"),
+                        error_after=5)
+        return "3 " * 50
+
+    trace = Trace()
+    result = ask(script, trace, protocol="asyncthink")
+    assert (result.fallback, result.finish) == ("gone", "answered")
+    ended = {e.thread: e for e in trace.events if isinstance(e, Ended)}
+    assert (ended["0.0"].status, ended["0.0"].reason) == ("cancelled", "the attempt was given up")
+    begun = next(e.t for e in trace.events if isinstance(e, Started) and e.role == "fallback")
+    assert ended["0.0"].t <= begun
+
+
 def test_an_engine_that_is_gone_is_one_clear_error() -> None:
     trace = Trace()
     with pytest.raises(EngineUnreachable, match="gone"):
@@ -100,7 +121,7 @@ def test_endless_rounds_are_bounded() -> None:
         return " x</Thread>" if prompt.endswith(("1:", "2:")) else BLOCK
 
     result = ask(script, trace, protocol="threadweaver")
-    assert result.fallback == "rounds"
+    assert result.fallback == "the limit on rounds is 32"
     assert result.forks <= 33
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import anyio
 
-from plait.testing.upstream import Reply, Upstream
+from plait.testing.replies import Reply
+from plait.testing.upstream import Upstream
 
 QUESTION = "What does it take to build a house?"
 PARTS = ("the ground", "the walls", "the roof", "the windows", "the heating", "the garden")
@@ -47,7 +48,7 @@ async def main(methods: tuple[str, ...] = ("plan", "sequential")) -> dict[str, d
 
 
 if __name__ == "__main__":
-    for method, result in anyio.run(main).items():
+    for method, result in anyio.run(main, tuple(sys.argv[1:]) or ("plan", "sequential")).items():
         print(f"{method:<11} {result['wall_seconds']:5.2f} s  {result['threads']} threads, "
               f"longest path {result['critical_path_tokens']} of {result['total_tokens']} tokens: "
               f"{result['answer'][:40]}")

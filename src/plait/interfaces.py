@@ -16,14 +16,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from plait.core.events import Event as TraceEvent
 from plait.core.events import Family, Role
 from plait.core.outcome import Outcome, Status
 from plait.core.part import Part, Verdict
 from plait.core.request import Plan, Request, Sampling
-from plait.core.text import Chunk, Finish, Prompt, Stops
+from plait.core.text import Chunk, Finish, Message, Prompt, Stops
 
 # --- engines -----------------------------------------------------------------------------------
 
@@ -44,6 +44,10 @@ class Capabilities:
     window: int | None = None
     slots: int | None = None
     """Streams that it serves at once without queueing, None if unknown."""
+    server: str = ""
+    """What kind of server it is on, as far as that is known; empty for an embedded engine."""
+    shows_special: bool = True
+    """Special tokens stay in the text, as far as it is up to us."""
     protocols: tuple[str, ...] = ()
     """Wire formats that its model is known to write, the preferred one first."""
 
@@ -107,6 +111,21 @@ class Engine(Protocol):
     async def load(self) -> Load: ...
 
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class Served(Protocol):
+    """An engine behind a server of its own, seen from who wants to know what is served."""
+
+    async def connect(self) -> object:
+        """Look at the server, once. Raises `EngineError`, or `UsageError` if it has to be told
+        which model is meant."""
+        ...
+
+    async def token_counts(self, texts: Sequence[str]) -> list[int | None]:
+        """Into how many tokens the model's tokenizer cuts each text; None where nobody tells.
+        Each text is asked for once. Raises what `connect` raises, nothing else."""
+        ...
 
 
 # --- wire protocols ----------------------------------------------------------------------------
@@ -311,6 +330,14 @@ class Thread(Protocol):
         """Replace everything from character ``since`` on by ``parts``.
 
         ``reset``: the parts say what was found out in what goes, so its tokens are not wasted.
+        """
+        ...
+
+    def turn(self, said: Message, *replies: Message) -> None:
+        """Close the model's turn in a conversation and put ``replies`` behind it.
+
+        ``said`` stands for what was written since the last turn; the thread's own text keeps that
+        as it was. Nothing of a closed turn can be rewritten.
         """
         ...
 

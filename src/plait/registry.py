@@ -1,6 +1,7 @@
 """Names for everything that can be named: engines, protocols, methods, merges, verifiers.
 
 Engines are loaded when they are first asked for, so that a command that needs none starts fast.
+A protocol of one's own is named by where it stands, ``module:NAME``, and needs no registration.
 """
 
 from __future__ import annotations
@@ -24,12 +25,15 @@ from plait.methods import (
     Refine,
     Sequential,
     Skeleton,
+    Tools,
 )
 from plait.prompts import Prompts, load_prompts
-from plait.protocols import CATALOGUE, Known, look_up, refusal
+from plait.protocols import CATALOGUE, Known, look_up, recognise, refusal
 from plait.verify import Code, Exact, Judge, Math, Puzzle
 
-METHODS = ("sequential", "native", "plan", "explore", "fixed", "refine", "skeleton")
+METHODS = ("sequential", "native", "tools", "plan", "explore", "fixed", "refine", "skeleton")
+AUTO = "auto"
+"""In a protocol's place: the one that the served model is known to write."""
 MERGES: dict[str, Callable[[Prompts], Merge]] = {
     "vote": lambda prompts: Vote(), "vote:confidence": lambda prompts: Vote("confidence"),
     "best": Best, "synthesize": Synthesize, "hierarchical": Hierarchical, "adaptive": Adaptive,
@@ -38,7 +42,10 @@ VERIFIERS = ("auto", "none", "judge", "exact:ANSWER", "math:ANSWER", "code:FILE"
 
 
 def find_protocol(name: str) -> Known:
-    """The wire format ``name``. Raises `UsageError`, for some with the reason why there is none."""
+    """The wire format ``name``: one of the catalogue, or ``module:NAME`` for a `Known` elsewhere.
+
+    Raises `UsageError`, for some with the reason why there is none.
+    """
     known = look_up(name)
     if known is not None:
         return known
@@ -50,7 +57,41 @@ def find_protocol(name: str) -> Known:
         most = other.form.most if other.form and other.form.width else 0
         hint = f"Say `{base}:N` with N from 1 to {most}." if most else f"Say just `{base}`."
         raise UsageError(f"`{name}` is no form of the protocol `{base}`", hint=hint)
+    module, _, attribute = name.partition(":")
+    if attribute.isidentifier() and all(part.isidentifier() for part in module.split(".")):
+        return _import_protocol(name, module, attribute)
     raise UsageError(f"there is no protocol `{name}`", hint=_suggest(name, list(CATALOGUE)))
+
+
+def protocol_of(engine: Engine) -> tuple[str | None, str]:
+    """The wire format that ``engine``'s model is known to write (None: not known), and why."""
+    if known := engine.capabilities.protocols:
+        return known[0], f"the engine says that its model writes {known[0]}"
+    if not (found := recognise(engine.model)):
+        return None, (f"no wire format is known for the model `{engine.model}`: name one with"
+                      " --protocol (`plait protocols` lists them), or use --method tools if it"
+                      " calls tools")
+    first, published = found[0]
+    others = [k.facts.name for k, _ in found[1:] if k.facts.name != first.facts.name]
+    also = f" (and {', '.join(others)})" if others else ""
+    return first.facts.name, (
+        f"`{engine.model}` is taken for {published}, which writes {first.facts.name}{also}")
+
+
+def _import_protocol(name: str, module: str, attribute: str) -> Known:
+    """The `Known` called ``attribute`` of a module that is not ours."""
+    try:
+        found = getattr(import_module(module), attribute, None)
+    except Exception as error:
+        raise UsageError(f"cannot import `{module}` for the protocol `{name}`:"
+                         f" {type(error).__name__}: {error}",
+                         hint="Say module:NAME, with the module here or installed.") from error
+    if not isinstance(found, Known):
+        what = "there is none" if found is None else f"it is of type {type(found).__name__}"
+        raise UsageError(f"`{attribute}` in `{module}` is no protocol: {what}",
+                         hint="It must be a plait.protocols.Known, such as"
+                              " Known.of_blocks(FORMAT, FACTS).")
+    return found
 
 
 def make_protocol(name: str) -> Callable[[str], WireProtocol]:
@@ -63,6 +104,8 @@ def make_method(plan: Plan, directions: Directions | None = None) -> Method:
     directions = directions or Directions()
     if plan.method == "sequential":
         return Sequential()
+    if plan.method == "tools":
+        return Tools()
     if plan.method == "native":
         return _make_native(plan)
     if plan.method not in METHODS:
@@ -77,6 +120,13 @@ def make_method(plan: Plan, directions: Directions | None = None) -> Method:
     if plan.protocol is not None and plan.method != "explore":
         raise UsageError(f"the method `{plan.method}` drives no wire format",
                          hint="Leave `protocol` out, or use the method `explore` or `native`.")
+    return _make_directed(plan, directions, prompts, merge, verifier)
+
+
+def _make_directed(
+    plan: Plan, directions: Directions, prompts: Prompts, merge: Merge | None,
+    verifier: Verifier | None,
+) -> Method:
     count = directions.attempts
     match plan.method:
         case "plan":

@@ -17,10 +17,12 @@ from typing import Literal
 import anyio
 
 from plait import puzzles
-from plait.core import Outcome, Plan, Request, Result
+from plait.core import Outcome, Plan, Price, Request, Result
 from plait.core.events import Decided, Event, Noted, Role, RunEnded, RunStarted
 from plait.errors import EngineError, EngineOverloaded, UsageError
+from plait.fit import examine
 from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
+from plait.methods import offer
 from plait.policy import (
     Decision,
     History,
@@ -30,8 +32,15 @@ from plait.policy import (
     decide,
     read_signals,
 )
-from plait.protocols import Facts, prepare, read_answer
-from plait.registry import find_protocol, make_engine, make_method
+from plait.protocols import Facts, has_system, prepare, read_answer
+from plait.registry import (
+    AUTO,
+    METHODS,
+    find_protocol,
+    make_engine,
+    make_method,
+    protocol_of,
+)
 from plait.scheduler import Limiter, Run
 from plait.scheduler.ledger import FALLBACK_SHARE
 from plait.trace import Metrics, Trace, measure
@@ -52,7 +61,9 @@ class Runtime:
         *,
         model: str | None = None,
         roles: Mapping[Role, Engine | tuple[str, str | None]] | None = None,
+        prices: Mapping[str, Price] | None = None,
     ) -> None:
+        self.prices = prices or {}
         self._owned: list[Engine] = []
         self.engine = self._own(engine, model) if isinstance(engine, str) else engine
         self.engines: dict[Role, Engine] = {
@@ -97,8 +108,10 @@ async def solve(  # noqa: PLR0913 - what a caller may choose
     """Answer ``question`` and say what it took.
 
     ``method`` and ``protocol`` are names, None to let the policy choose; a `Method` object runs
-    as given. ``policy`` names who decides (see `plait.policy.decide`), or is a policy that was
-    read from a file; ``history`` is what is known of similar requests; ``plan`` is a decision
+    as given. The protocol ``auto`` is the one that the served model is known to write; where none
+    is known a warning says so, and the answer is sequential. ``policy`` names who decides (see
+    `plait.policy.decide`), or is what a policy file holds, which leaves no room for a method or
+    protocol; ``history`` is what is known of similar requests; ``plan`` is a decision
     that was made already. ``runtime`` is shared between calls; without one, ``engine`` serves this
     call only.
     Raises `UsageError` for what makes no sense and `EngineError` when the engine cannot answer.
@@ -108,43 +121,64 @@ async def solve(  # noqa: PLR0913 - what a caller may choose
         async with Runtime(engine) as own:
             return await solve(request, runtime=own, method=method, protocol=protocol,
                                policy=policy, history=history, plan=plan, trace=trace)
+    remark = ""
     chosen, name = (None, method) if method is None or isinstance(method, str) else (method, None)
     if plan is None and chosen is not None:
         plan = Plan(type(chosen).__name__.lower(), protocol, reason="given as an object")
     decision: Decision | None = None
     if plan is None:
-        load = await runtime.engine.load()
         if isinstance(policy, PolicyFile):
-            request, decision = policy.apply(request, load)
+            if name is not None or protocol is not None:
+                raise UsageError("a policy file decides on method and protocol",
+                                 hint="Leave these out, or the policy.")
+            request, decision = policy.apply(request, await runtime.engine.load())
         else:
-            situation = Situation(runtime.engine.capabilities, load, request.budget, history)
-            decision = _decide(request, situation, name, protocol, policy)
+            decision, remark = await _decide(runtime.engine, request, name, protocol,
+                                             (policy, history))
         plan = decision.plan
     trace = Trace() if trace is None else trace
     if chosen is not None:
         return await _run(runtime, request, plan, chosen, trace)
     facts = find_protocol(plan.protocol).facts if plan.protocol is not None else None
-    return await _run(runtime, request, plan, make_method(plan, request.directions), trace, facts,
-                      decision)
+    return await _run(runtime, request, plan, make_method(plan, request.directions),
+                      trace, facts, (decision, remark))
 
 
-def _decide(
-    request: Request, situation: Situation, method: str | None, protocol: str | None,
-    policy: str | None,
-) -> Decision:
-    """What the policy says. A named method is how to go parallel, should the policy want that."""
+async def _decide(
+    engine: Engine, request: Request, method: str | None, protocol: str | None,
+    wanted: tuple[str | None, History | None],
+) -> tuple[Decision, str]:
+    """What to do, and a remark if the protocol was to be found out: what was found, or not.
+
+    ``wanted``: the policy, and what it is told of similar requests. A named method is how to go
+    parallel, should the policy want that.
+    """
+    if method not in (None, "auto", *METHODS):
+        make_method(Plan(method or ""))
+    if method == "tools" and protocol is not None:
+        raise UsageError(f"the method `tools` drives no wire format, so not `{protocol}`",
+                         hint="Leave the protocol out, or use the method `native`.")
+    policy, history = wanted
+    situation = Situation(engine.capabilities, await engine.load(), request.budget, history)
     signals = read_signals(request.question)
+    remark = ""
+    if protocol == AUTO and method != "sequential":
+        protocol, remark = protocol_of(engine)
+        if protocol is None and method == "native":
+            raise UsageError(remark)
     if policy not in (None, "auto"):
         decision = decide(policy or "", signals, situation,
                           **_given(threshold=request.directions.threshold))
         if method in (None, "auto") or decision.plan.method == "sequential":
-            return decision
-        return replace(decision, plan=replace(decision.plan, method=method or "",
-                                              protocol=protocol))
-    plan = choose(situation.capabilities, situation.load, method=method, protocol=protocol)
+            return decision, remark
+        named = replace(decision.plan, method=method or "", protocol=protocol)
+        return replace(decision, plan=named), remark
+    plan = choose(engine.capabilities, situation.load, method=method, protocol=protocol)
     if method == "native" and plan.method != "native":
         plan = Plan("native", protocol)
-    return Decision("auto", plan, (*signals.lines(), *situation.lines()))
+    if remark:
+        plan = replace(plan, reason=remark)
+    return Decision("auto", plan, (*signals.lines(), *situation.lines())), remark
 
 
 def _given(**values: int | None) -> dict[str, int]:
@@ -208,31 +242,32 @@ async def solve_stream(question: str | Request, **options: object) -> AsyncItera
 
 async def _run(
     runtime: Runtime, request: Request, plan: Plan, method: Method, trace: Trace,
-    facts: Facts | None = None, decision: Decision | None = None,
+    facts: Facts | None = None, decided: tuple[Decision | None, str] = (None, ""),
 ) -> Result:
     """One request from its plan to its result. ``facts``: of the format that is driven;
-    ``decision``: where the plan came from."""
+    ``decided``: where the plan came from, and how the format was found out, or why it was not."""
+    decision, remark = decided
     engine = runtime.engine
+    _check_prices(runtime, request)
     opening = await _open(engine, request, plan, facts)
+    misfits = (await examine(engine, facts, request.sampling)).warnings if facts else ()
     plan = replace(plan, early_stop=plan.early_stop or opening.early_stop)
-    run = Run(request, plan, runtime.engines, runtime.limiter, trace.emit, uuid.uuid4().hex[:12])
-    trace.emit(RunStarted(0.0, run.id, request.question, engine.name, engine.model, plan.method,
-                          plan.protocol, request.seed))
-    if decision is not None:
-        trace.emit(Decided(0.0, "0", decision.policy, plan.method, decision.why, decision.inputs))
+    run = Run(request, plan, runtime.engines, runtime.limiter, trace.emit, uuid.uuid4().hex[:12],
+              runtime.prices)
+    _begin(trace, run, engine, decision)
     fallback: str | None = None
 
     async def body(root: Thread) -> Outcome:
         nonlocal fallback
-        if warning := _too_short(engine, facts):
+        if remark:
+            root.note(remark, warning=facts is None)
+        for warning in misfits:
             root.note(warning, warning=True)
         outcome = await _attempt(root, request, plan, method, opening)
         whole = outcome.ok and outcome.value is not None
         best = root.proposed is not None and outcome.value == root.proposed
         if plan.method != "sequential" and not (whole or best):
-            fallback = outcome.reason or outcome.status
-            if run.errors and isinstance(run.errors[-1], EngineOverloaded):
-                fallback = f"the engine is overloaded: {fallback}"
+            fallback = _why(outcome, run)
             root.note(f"falling back to sequential reasoning: {fallback}", warning=True)
             second = await _fall_back(root, request, plan, engine)
             if second.ok or outcome.value is None:
@@ -256,31 +291,56 @@ async def _run(
     metrics = measure(trace.events)
     if facts and facts.mismatch and metrics.forks:
         warnings.insert(0, facts.mismatch)
-    return _result(metrics, outcome, plan, fallback, correct, tuple(dict.fromkeys(warnings)))
+    if facts and facts.system and not metrics.forks and has_system(request):
+        warnings.append(f"the model never forked: {facts.title} is switched on by a system message,"
+                        " and the request has its own")
+    result = _result(metrics, outcome, plan, fallback, correct, tuple(dict.fromkeys(warnings)))
+    return replace(result, cost=_cost(runtime, run))
+
+
+def _begin(trace: Trace, run: Run, engine: Engine, decision: Decision | None) -> None:
+    """What is asked of whom, and who decided that."""
+    request, plan = run.request, run.plan
+    trace.emit(RunStarted(0.0, run.id, request.question, engine.name, engine.model, plan.method,
+                          plan.protocol, request.seed))
+    if decision is not None:
+        trace.emit(Decided(0.0, "0", decision.policy, plan.method, decision.why, decision.inputs))
+
+
+def _why(outcome: Outcome, run: Run) -> str:
+    """Why a parallel attempt gave no answer."""
+    why = outcome.reason or outcome.status
+    if run.errors and isinstance(run.errors[-1], EngineOverloaded):
+        return f"the engine is overloaded: {why}"
+    return why
+
+
+def _check_prices(runtime: Runtime, request: Request) -> None:
+    """Raise `UsageError` if a model that may be used has no price to keep a budget by."""
+    for engine in runtime.engines.values():
+        if request.budget.cost is not None and engine.model not in runtime.prices:
+            raise UsageError(f"a budget of cost needs a price for the model `{engine.model}`",
+                             hint=f'Say prices = "{engine.model}=PROMPT/GENERATED", per million'
+                                  " tokens.")
+
+
+def _cost(runtime: Runtime, run: Run) -> float | None:
+    """What the run cost; None if its models have no prices."""
+    priced = any(e.model in runtime.prices for e in runtime.engines.values())
+    return run.purse.spent if priced else None
 
 
 async def _open(
     engine: Engine, request: Request, plan: Plan, facts: Facts | None
 ) -> Opening:
-    """The opening, with what switches the format on, and read as the format says."""
+    """The opening, with what switches the method or the format on, and read as that says."""
     if facts is None:
-        return await engine.open(request, plan.protocol)
+        opening = await engine.open(request, plan.protocol)
+        return offer(opening, request) if plan.method == "tools" else opening
     opening = await engine.open(prepare(request, facts), plan.protocol)
     if facts.answer is None:
         return opening
     return replace(opening, read=lambda text: read_answer(text, facts))
-
-
-def _too_short(engine: Engine, facts: Facts | None) -> str:
-    """A warning if the engine's window is shorter than what the format's models were made for."""
-    window = engine.capabilities.window
-    longest = facts.trained_context if facts else None
-    if facts is None or window is None or longest is None or window >= longest:
-        return ""
-    if facts.name in engine.capabilities.protocols:
-        return ""
-    return (f"models of {facts.title} were trained on up to {longest} tokens, the engine's window"
-            f" is {window}: answers may be cut off")
 
 
 async def _attempt(
@@ -352,6 +412,7 @@ def _result(
         wall_seconds=metrics.wall_seconds,
         verified=outcome.verified,
         conflicts=outcome.conflicts,
+        reason=plan.reason,
         warnings=warnings,
         text=outcome.text,
     )

@@ -14,6 +14,7 @@ import pytest
 from plait.cli.probe import Tick, steady_step, widths_up_to
 from plait.errors import EngineUnreachable
 from plait.protocols import CATALOGUE
+from plait.testing import ScriptedEngine
 from plait.version import VERSION
 from tests.cli.conftest import Shell
 
@@ -21,7 +22,7 @@ KEYS = {
     "answer", "correct", "finish", "method", "protocol", "fallback", "threads", "forks",
     "max_parallel", "depth", "total_tokens", "critical_path_tokens", "prompt_tokens",
     "cached_tokens", "inserted_tokens", "wall_seconds", "trace", "version", "verified",
-    "conflicts", "warnings", "wasted_tokens", "estimated",
+    "conflicts", "cost", "warnings", "wasted_tokens", "estimated", "reason",
 }
 SOLVE = ("solve", "think in parallel", "--protocol", "threadweaver")
 
@@ -36,6 +37,22 @@ def test_the_json_of_an_answer_is_one_object_with_the_agreed_keys(shell: Shell) 
     assert (result["method"], result["protocol"]) == ("native", "threadweaver")
     assert (result["threads"], result["forks"], result["depth"]) == (3, 1, 1)
     assert (result["trace"], result["fallback"], result["version"]) == (None, None, VERSION)
+
+
+@pytest.mark.parametrize("how", [("--json",), ("-q",), ()])
+def test_a_protocol_that_is_to_be_found_out_is_said_on_standard_error(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
+) -> None:
+    ask = ("solve", "think in parallel", "--protocol", "auto", *how)
+    status, _, err = shell(*ask)
+    assert status == 0
+    assert err == ("plait: no wire format is known for the model `script`: name one with --protocol"
+                   " (`plait protocols` lists them), or use --method tools if it calls tools\n")
+    monkeypatch.setattr(ScriptedEngine, "model", "Multiverse-32B")
+    status, _, err = shell(*ask)
+    assert err == ("plait: `Multiverse-32B` is taken for Multiverse4FM/Multiverse-32B, which writes"
+                   " multiverse\n")
+    assert shell(*ask, "--method", "sequential")[2] == ""
 
 
 def test_a_comparison_holds_both_results_and_three_speedups(shell: Shell) -> None:

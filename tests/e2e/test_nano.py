@@ -4,13 +4,14 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
 
-from plait.core import Plan, Request, Result, Sampling
-from plait.core.events import Appended, Ended, Event, Joined, Started, Wrote
+from plait.core import Directions, Plan, Request, Result, Sampling
+from plait.core.events import Appended, Ended, Event, Joined, Noted, Started, Wrote
 from plait.engines.nano import NanoEngine
 from plait.solve import Runtime, solve
 from plait.trace import Trace, measure, read_trace
@@ -30,7 +31,7 @@ def plait(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
                           text=True, cwd=cwd, timeout=60, check=False)
 
 
-async def run(question: str, trace: Trace, **options: object) -> Result:
+async def run(question: str | Request, trace: Trace, **options: object) -> Result:
     async with Runtime("nano") as runtime:
         return await solve(question, runtime=runtime, trace=trace, **options)  # type: ignore[arg-type]
 
@@ -178,3 +179,37 @@ def test_joins_insert_what_the_trace_says() -> None:
     inserted = sum(e.tokens for e in trace.events
                    if isinstance(e, Appended) and e.author == "runtime")
     assert result.inserted_tokens == inserted > 0
+
+
+def test_attempts_at_a_puzzle_are_checked_by_its_rules_and_the_rest_is_cancelled() -> None:
+    trace = Trace()
+    result = anyio.run(partial(run, "Make 72 from 33, 32 and 12", trace, method="explore"))
+    assert (result.method, result.fallback) == ("explore", None)
+    assert (result.correct, result.verified) == (True, True)
+    attempts = [e for e in trace.events if isinstance(e, Started) and e.parent == "0"]
+    assert [e.label for e in attempts] == [f"attempt {k + 1}" for k in range(len(attempts))]
+    assert len({e.family for e in attempts}) == 1
+    ended = [e for e in trace.events if isinstance(e, Ended) and e.thread != "0"]
+    assert len(ended) == len(attempts)
+    passed = next(e.t for e in ended if e.status == "done")
+    assert all(e.t - passed <= 0.05 for e in ended)
+    assert not result.estimated
+
+
+def test_attempts_may_fork_by_themselves() -> None:
+    trace = Trace()
+    result = anyio.run(partial(run, HARD, trace, method="explore", protocol="apr"))
+    assert (result.correct, result.verified, result.depth) == (True, True, 2)
+    assert result.threads > 16
+
+
+def test_votes_are_weighed_by_the_models_own_probabilities() -> None:
+    trace = Trace()
+    request = Request(prompt="Make 72 from 33, 32 and 12",
+                      directions=Directions(attempts=4, merge="vote:confidence", verify="none"))
+    result = anyio.run(partial(run, request, trace, method="explore"))
+    assert result.correct
+    votes = [e.what for e in trace.events if isinstance(e, Noted) and e.what.startswith("vote")]
+    assert len(votes) == 1
+    assert votes[0].startswith("vote (confidence): ")
+    assert "no log-probabilities" not in votes[0]

@@ -122,7 +122,8 @@ def vllm(model_folder: Path) -> Iterator[Server]:
         "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
         "--max-model-len", str(tiny_model.WINDOW), "--max-num-seqs", "16",
         "--max-num-batched-tokens", "2048", "--enable-prefix-caching",
-        "--enable-prompt-tokens-details", "--enforce-eager", "--block-size", "32"]
+        "--enable-prompt-tokens-details", "--enforce-eager", "--block-size", "32",
+        "--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
     server = Server("vllm", command, {
         "VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1"})

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from plait.core import Chunk, Message, Prompt, Request, Sampling
+from plait.core import Chunk, Message, Prompt, Request, Sampling, Tool, ToolCall
 from plait.engines.openai import OpenAIEngine
 from plait.engines.openai.opening import tokenize
 from plait.errors import EngineRefused, EngineUnreachable
@@ -19,6 +19,7 @@ from tests.live.conftest import Server, start_llamacpp
 
 pytestmark = [pytest.mark.live, pytest.mark.anyio, pytest.mark.timeout(400)]
 CHAT = (Message("user", "hi"),)
+TOOL = Tool("look_up", "Looks up.", {"type": "object", "properties": {"what": {"type": "string"}}})
 
 
 @pytest.fixture
@@ -63,6 +64,23 @@ async def test_usage_is_exact_and_the_chunks_add_up_to_it(engine: OpenAIEngine) 
     assert (usage.prompt, usage.generated, usage.estimated) == (9, 40, False)
     assert sum(c.tokens for c in chunks) == 40
     assert not any(c.estimated for c in chunks)
+
+
+async def test_the_servers_tokenizer_tells_tags_from_text(engine: OpenAIEngine) -> None:
+    assert await engine.token_counts(["<Thread>", "</Outlines>", "<step>", "hello"]) == [1, 1, 6, 5]
+
+
+async def test_a_conversation_with_calls_is_taken_as_we_send_it(
+    engine: OpenAIEngine, server: Server
+) -> None:
+    called = Message("assistant", "", (ToolCall("c1", "look_up", '{"what":"x"}'),), thoughts="hm")
+    ask = Prompt(messages=(*CHAT, called, Message("tool", "found", call_id="c1")), tools=(TOOL,))
+    sampling = Sampling(max_tokens=12, extra={"tool_choice": "none"})
+    chunks = await chunks_of(engine, ask, sampling)
+    assert chunks[-1].finish in ("length", "eos")
+    usage = chunks[-1].usage
+    assert usage is not None
+    assert sum(c.tokens for c in chunks) == usage.generated
 
 
 async def test_text_and_ids_say_the_same(engine: OpenAIEngine) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from plait.core import Message, Outcome, Part, Plan, Request, Verdict
+from plait.core import Budget, Message, Outcome, Part, Plan, Request, Verdict
 from plait.errors import EngineUnreachable
 from plait.interfaces import Opening, Thread
 from plait.merge import Adaptive, Best, Concat, Hierarchical, Synthesize, Vote, choose_merge
@@ -102,6 +102,18 @@ def test_nothing_usable_is_a_reason_for_falling_back(kind: Any) -> None:
     found = [Part("a", "a", ok=False), Part("b", "b", verdict=Verdict(False))]
     ran = merge(kind(), found, lambda p, s: "sequential")
     assert (ran.result.answer, ran.result.fallback) == ("sequential", "no part can be used")
+
+
+def test_the_requests_window_limits_what_a_merger_is_shown() -> None:
+    long = parts("a" * 3000, "b" * 3000)
+    wide = merge(Synthesize(), long, lambda p, s: "x").engine.prompts[0]
+    narrow = merge(Synthesize(), long, lambda p, s: "x",
+                   chat(budget=Budget(window=1000))).engine.prompts[0]
+    assert "left out" not in wide
+    assert narrow.count("left out") == 2
+    assert len(narrow) < 4000
+    ran = merge(Adaptive(), long, lambda p, s: "x", chat(budget=Budget(window=1000)))
+    assert any(n.startswith("merge: hierarchical") for n in ran.notes)
 
 
 # --- best --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 
 from plait.core import Budget, Part, Plan, Request, Sampling, Verdict
 from plait.core.events import Ended, Started, Wrote
-from plait.errors import EngineUnreachable
+from plait.errors import EngineUnreachable, UsageError
 from plait.merge import Best, Synthesize, Vote
 from plait.methods import Explore
 from plait.testing import Play
@@ -152,6 +152,12 @@ def test_best_by_a_judge_chooses_among_all_attempts() -> None:
 def test_always_as_many_are_wanted_as_would_settle_it(ended: list[str], wanted: int) -> None:
     stand = Explore().stand([part(v) for v in ended], chat())
     assert (stand.settled, stand.wanted) == ("", wanted)
+
+
+@pytest.mark.parametrize("options", [{"attempts": 0}, {"sure": 0.5}, {"sure": 1.1}])
+def test_values_out_of_range_are_one_clear_error(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="`explore` got"):
+        Explore(**options)
 
 
 def test_failed_attempts_are_no_votes_but_use_up_the_limit() -> None:

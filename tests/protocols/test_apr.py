@@ -138,7 +138,8 @@ def test_too_many_calls_are_cut_at_the_limit() -> None:
                     for i in range(MOST + 5))
     text = f"{nodes}\n<Calling Sub Searches>\n{calls}<End Calling Sub Searches>"
     assert len(forks_of(text)) == MOST
-    assert len(oddities_of(text)) == 5
+    assert oddities_of(text) == [
+        f"more than {MOST} calls in one block: #1,{MOST} and what follows it are skipped"]
 
 
 def test_the_models_own_numbers_do_not_matter() -> None:
@@ -155,6 +156,29 @@ def test_end_of_text_inside_a_block_joins_what_was_called() -> None:
 def test_the_last_start_line_needs_no_line_break() -> None:
     text = NODES + CALLS.partition("\n<End")[0]
     assert forks_of(text) == ["1,0", "1,1"]
+
+
+def test_tags_and_start_lines_may_share_a_line() -> None:
+    assert forks_of(NODES + CALLS.replace("\n", " ")) == ["1,0", "1,1"]
+    assert forks_of(NODES + CALLS.replace("\n<End", "<End")) == ["1,0", "1,1"]
+    assert forks_of(NODES + CALLS.replace("Searches>\n", "Searches>")) == ["1,0", "1,1"]
+
+
+def test_a_call_inside_an_open_call_belongs_to_it() -> None:
+    opened, _, rest = CALLS.partition("\n<Start Sub Search 1")
+    text = f"{NODES}{opened}\n{opened}\n<Start Sub Search 1{rest}"
+    assert forks_of(text) == ["1,0", "1,1"]
+    assert "inside an open call" in oddities_of(text)[0]
+    machine = APR(PROMPT)
+    forks = [e for e in machine.feed(text) if isinstance(e, Fork)]
+    assert machine.join(forks, [Outcome("done"), Outcome("done")]).since == len(NODES)
+
+
+def test_a_stop_that_the_text_does_not_show_is_noted() -> None:
+    odd, end = events_of(APR(PROMPT), ["\nthinking"], "stop")
+    assert isinstance(odd, Oddity)
+    assert "does not show" in odd.what
+    assert end == End("malformed", reason=odd.what)
 
 
 def test_a_block_without_calls_ends_the_thread() -> None:

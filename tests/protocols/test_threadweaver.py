@@ -52,7 +52,7 @@ def test_a_join_quotes_threads_token_for_token() -> None:
 def test_a_thread_ends_at_its_close_tag() -> None:
     _, thread = ThreadWeaver().child(Fork("1", "a", 0))
     assert thread.stops().strings == ("</Thread>",)
-    assert events_of(thread, [" A <Thread> x</Thr", "ead> more"]) == [End("done", " A <Thread> x")]
+    assert events_of(thread, [" A x</Thr", "ead> more"]) == [End("done", " A x")]
 
 
 def test_an_answer_without_outlines_is_sequential() -> None:
@@ -112,7 +112,8 @@ def test_a_stray_trigger_does_not_fork_old_outlines_again() -> None:
 def test_a_number_given_twice_counts_once() -> None:
     text = BLOCK.replace("2: b", "1: b")
     assert [(f.item, f.text) for f in forks_of(text)] == [("1", " a")]
-    assert "twice" in oddities_of(text)[0]
+    again = BLOCK.replace("2: b", "1: b</Outline><Outline>1: c")
+    assert oddities_of(again) == ["item 1 is given twice; the first counts"]
 
 
 def test_gaps_and_dotted_numbers_are_taken_as_they_are() -> None:
@@ -128,11 +129,26 @@ def test_an_unclosed_outline_ends_at_the_next() -> None:
 def test_too_many_outlines_are_cut_at_the_limit() -> None:
     items = "".join(f"<Outline>{i}: x</Outline>" for i in range(MOST + 3))
     assert len(forks_of(f"<Outlines>{items}</Outlines>")) == MOST
+    assert oddities_of(f"<Outlines>{items}</Outlines>") == [f"more than {MOST} items; 3 skipped"]
 
 
-def test_a_trigger_inside_a_thread_is_plain_text() -> None:
+def test_a_trigger_inside_a_thread_is_plain_text_and_noted_once() -> None:
     _, thread = ThreadWeaver().child(Fork("1", "a", 0))
-    assert events_of(thread, [BLOCK + "</Thread>"]) == [End("done", BLOCK)]
+    assert events_of(thread, [BLOCK + BLOCK + "</Thread>"]) == [
+        Oddity("</Outlines> inside a thread is plain text"), End("done", BLOCK + BLOCK)]
+
+
+def test_a_thread_that_writes_its_siblings_is_noted_and_kept() -> None:
+    _, thread = ThreadWeaver().child(Fork("1", "a", 0))
+    assert events_of(thread, [" A <Thread>\n2: B</Thread>"]) == [
+        Oddity("the model wrote <Thread> itself"), End("done", " A <Thread>\n2: B")]
+
+
+def test_a_stop_that_the_text_does_not_show_is_no_answer() -> None:
+    odd, end = events_of(ThreadWeaver(), ["so"], "stop")
+    assert isinstance(odd, Oddity)
+    assert "hide special tokens" in odd.what
+    assert end == End("malformed", "so", "the engine stopped at a tag that its text does not show")
 
 
 def test_a_list_left_open_at_the_end_does_not_fork() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from plait.core import Budget, Outcome, Plan, Request, Result, Sampling
-from plait.core.events import Ended, Noted, Started, Wrote
+from plait.core.events import Asked, Ended, Noted, Started, Wrote
 from plait.errors import EngineOverloaded, EngineRefused, EngineUnreachable
 from plait.interfaces import ChildSpec, Opening, Thread
 from plait.solve import Runtime, solve
@@ -86,6 +86,47 @@ def test_tokens_that_one_sibling_does_not_need_go_to_another() -> None:
     result, trace, _ = run(Budget(total_tokens=600), FanOut(4), script)
     assert statuses(trace) == ["done"] * 4
     assert result.total_tokens > 300
+
+
+class Eager:
+    """A method: a child starts at the root's third chunk, while the root writes on."""
+
+    async def run(self, root: Thread, request: Request, plan: Plan, opening: Opening) -> Outcome:
+        children = []
+        async with root.write() as stream:
+            async for _ in stream:
+                if root.tokens == 3:
+                    children.append(root.start(ChildSpec("spawn", "child"), write_all))
+        outcomes = await root.wait(children)
+        ended = "budget" if root.finish == "budget" else "done"
+        return Outcome(ended, root.text, f"{[o.tokens for o in outcomes if o is not None]}")
+
+
+def test_a_child_that_starts_while_its_parent_writes_finds_tokens_to_spend() -> None:
+    def script(prompt: str, sampling: Sampling) -> str:
+        return " c" * 40 if prompt.startswith("child") else " w" * (50 - prompt.count(" w"))
+
+    result, trace, _ = run(Budget(total_tokens=1000), Eager(), script)
+    assert (result.answer, result.finish, result.warnings) == ("[40]", "answered", ())
+    asked = [e.limit for e in trace.events if isinstance(e, Asked)]
+    assert asked == [750, 187]  # half of what was left is freed, and shared by the two of them
+
+
+@pytest.mark.parametrize("total", [60, 100, 150, 200])
+def test_a_parent_that_shared_its_lease_asks_again_and_loses_no_word(total: int) -> None:
+    def script(prompt: str, sampling: Sampling) -> str:
+        if prompt.startswith("child"):
+            return " c" * (20 - prompt.count(" c"))
+        return "".join(f" w{i}" for i in range(prompt.count(" w"), 60))
+
+    result, trace, engine = run(Budget(total_tokens=total), Eager(), script)
+    assert result.total_tokens <= total
+    root = "".join(e.text for e in trace.events if isinstance(e, Wrote) and e.thread == "0")
+    assert root == "".join(f" w{i}" for i in range(60))[: len(root)]
+    assert engine.calls.open == 0
+    if total >= 150:
+        assert root.endswith(" w59")
+        assert (result.answer, result.finish) == ("[20]", "answered")
 
 
 def test_width_bounds_the_threads_that_are_open_at_once() -> None:

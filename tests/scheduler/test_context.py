@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.core import Segment
+from plait.core import Message, Prompt, Segment, Tool
 from plait.errors import Bug
 from plait.scheduler.context import Context
+
+TOOL = Tool("f", "d", {})
 
 
 def segment(text: str) -> Segment:
@@ -76,3 +78,29 @@ def test_a_context_is_a_string_whatever_happens(acts: list[tuple[str, object]]) 
         assert context.prompt().ids == tuple(encode("opening" + text))
     for fork, then in older:
         assert fork.own_text == then
+
+
+def test_a_closed_turn_stays_in_the_text_and_reaches_the_engine_as_messages() -> None:
+    ask, said, told = Message("user", "q"), Message("assistant", "a"), Message("tool", "t")
+    context = Context((ask,), (TOOL,))
+    context.mark_opening()
+    context.write("a → call", None, 3)
+    context.add(Segment("runtime", "← t", None, 2))
+    context.turn((said, told))
+    context.write("then", None, 1)
+    assert context.own_text == "a → call← tthen"
+    assert (context.tokens, context.length) == (7, 15)  # a token of the question, estimated
+    assert context.prompt() == Prompt("then", None, (ask, said, told), (TOOL,))
+    child = context.fork()
+    child.write(" more", None, 1)
+    assert child.prompt().text == "then more"
+    assert child.prompt().messages == (ask, said, told)
+    with pytest.raises(Bug, match="are closed"):
+        context.cut(10, lambda text: None)
+    assert [s.text for s in context.cut(11, lambda text: None)] == ["then"]
+    assert context.prompt() == Prompt("", None, (ask, said, told), (TOOL,))
+
+
+def test_a_context_that_opens_with_text_has_no_turns() -> None:
+    with pytest.raises(Bug, match="no conversation"):
+        Context().turn((Message("assistant", "a"),))

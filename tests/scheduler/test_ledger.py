@@ -48,6 +48,35 @@ def test_closing_a_lease_twice_refunds_once() -> None:
     assert account.available == 10
 
 
+def test_a_latecomer_gets_an_equal_share_of_what_an_open_lease_has_not_spent() -> None:
+    ledger = Ledger(1000, parallel=True)
+    whole = ledger.lend(ledger.work, ledger.work.available)
+    whole.spend(150)
+    child = ledger.branches.open()
+    assert child.available == 0
+    ledger.make_room(child, 32, contenders=2)
+    assert (child.available, whole.left, whole.run_out) == (300, 300, False)
+    ledger.make_room(child, 32, contenders=2)  # there is enough now
+    assert (child.available, whole.left) == (300, 300)
+    ledger.settle(whole)
+    ledger.check()
+    assert ledger.reserved == 0
+
+
+def test_little_is_not_divided_and_what_does_not_help_is_not_taken() -> None:
+    ledger = Ledger(100, parallel=True)
+    first = ledger.lend(ledger.branches.open(), 40)
+    rest = ledger.lend(ledger.branches.open(), ledger.branches.available)
+    third = ledger.branches.open()
+    ledger.make_room(third, 32, contenders=8)
+    assert (third.available, first.left, rest.left) == (8, 32, 25)
+    one = Ledger(1000, parallel=True)
+    root = one.lend(one.work, 50)
+    everything = one.lend(one.branches.open(), one.branches.available)
+    one.make_room(one.branches, 32, contenders=50)
+    assert (root.left, root.shrunk, everything.shrunk) == (50, False, True)
+
+
 class Books(RuleBasedStateMachine):
     """Any order of opening, reserving, spending and closing keeps every account sound."""
 
@@ -76,6 +105,10 @@ class Books(RuleBasedStateMachine):
         before = self.run.state.spent
         lease.spend(tokens)
         self.spent += self.run.state.spent - before
+
+    @rule(lease=leases, share=st.floats(0, 1), to=accounts)
+    def give_back(self, lease: Lease, share: float, to: Account) -> None:
+        lease.give_back(int(lease.left * share), to)
 
     @rule(lease=leases)
     def close(self, lease: Lease) -> None:

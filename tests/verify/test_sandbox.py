@@ -148,7 +148,7 @@ def test_a_user_namespace_serves_where_there_are_no_rights_of_root(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     other = tmp_path / "cage.py"
-    other.write_text(module.CAGE.read_text().replace("if os.geteuid() == 0 and", "if False and"))
+    other.write_text(module.CAGE.read_text().replace("if os.geteuid() == 0:", "if False:"))
     monkeypatch.setattr(module, "CAGE", other)
     ran = cage("import os; print(os.getuid()); open('/etc/passwd')")
     if not ran.built:

@@ -23,6 +23,7 @@ from plait.version import VERSION
 
 COMMANDS = {
     "solve": ("plait.cli.solve", "Answer one question, in parallel where the model can."),
+    "probe": ("plait.cli.served", "Say what an engine serves, and whether a wire format fits."),
     "protocols": ("plait.cli.protocols", "List the wire formats that models fork in."),
     "eval": ("plait.cli.evaluate", "Put the same problems to several methods, and compare."),
     "analyze": ("plait.cli.analyze", "Say where parallel threads would help."),
@@ -73,6 +74,7 @@ def plait(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave the program with its exit status."""
+    sys.path.append("")  # the folder it is called in, last: `--protocol module:NAME` may lie there
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

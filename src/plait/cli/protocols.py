@@ -15,6 +15,7 @@ from plait.cli.show import mode_for, print_json, print_lines
 from plait.errors import UsageError
 from plait.protocols import CATALOGUE, Facts
 from plait.protocols.check import check as check_text
+from plait.protocols.page import markdown as page
 from plait.protocols.sizes import Report
 from plait.registry import find_protocol
 from plait.viewer.words import number
@@ -28,11 +29,16 @@ _KEYS = 10
 def protocols(
     context: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page with pictures that "
+                                           "is docs/protocols.md.")] = False,
 ) -> None:
     """List the wire formats that models fork in: `plait solve --protocol NAME`."""
     if context.invoked_subcommand is not None:
         return
     facts = [known.facts for known in CATALOGUE.values()]
+    if markdown:
+        print(page(), end="")
+        return
     if json:
         print_json([asdict(f) for f in facts])
         return

@@ -16,7 +16,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from plait.core import Budget, Directions, Request, Sampling
+from plait.core import Budget, Directions, Price, Request, Sampling
 from plait.core.events import Role
 from plait.errors import UsageError
 from plait.policy import PolicyFile, read_policy
@@ -61,6 +61,9 @@ class Settings:
     """A name (see `plait.policy.decide`), or a policy file, *.toml."""
     threshold: int | None = None
     window: int | None = None
+    cost: float | None = None
+    prices: str | None = None
+    """Prices per million tokens: "NAME=PROMPT/GENERATED, OTHER=PROMPT/GENERATED/CACHED"."""
     windows: str | None = None
     """Effective windows of models: "NAME=8192, OTHER=2048"; `window` is for the others."""
 
@@ -70,7 +73,7 @@ class Settings:
             prompt=prompt,
             sampling=Sampling(**self._given("temperature", "max_tokens")),
             budget=Budget(**self._given("total_tokens", "critical_tokens", "seconds", "width",
-                                        "depth")),
+                                        "depth", "cost")),
             seed=self.seed,
             directions=self._directions(),
         )
@@ -109,6 +112,10 @@ class Settings:
                 raise UsageError(f"`rounds` is {self.rounds!r:.60} but must be whole numbers",
                                  hint="Say 8,4,1, for example.") from None
         return Directions(**given)
+
+    def price_table(self) -> dict[str, Price]:
+        """Prices by model. Raises `UsageError`."""
+        return _by_model("prices", self.prices, Price.parse)
 
     def fit(self, request: Request, model: str) -> Request:
         """``request`` with the window that the settings have for ``model``."""

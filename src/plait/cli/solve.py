@@ -28,6 +28,7 @@ from plait.cli.show import (
 from plait.core import Request, Result
 from plait.core.events import Event
 from plait.policy import PolicyFile
+from plait.registry import AUTO
 from plait.solve import Runtime
 from plait.solve import solve as answer
 from plait.trace import JsonlWriter, Trace, attainable_speedup, curve
@@ -64,9 +65,10 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
                                                " [default: nano]")] = None,
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,
     protocol: Annotated[str | None, typer.Option(help="The wire format that the model "
-                                                 "writes; `plait protocols` lists them.")] = None,
-    method: Annotated[str | None, typer.Option(help="sequential, native, explore, fixed, refine, "
-                                               "skeleton or auto.")] = None,
+                                                 "writes, or auto; `plait protocols` lists them. "
+                                                 "One of your own: module:NAME.")] = None,
+    method: Annotated[str | None, typer.Option(help="sequential, native, tools, explore, fixed, "
+                                               "refine, skeleton or auto.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Also answer sequentially, and "
                                           "compare.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -77,6 +79,8 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
     total_tokens: Annotated[int | None, typer.Option(help="Limit of all threads.")] = None,
     critical_tokens: Annotated[int | None, typer.Option(help="Limit of the longest path.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Limit of the time.")] = None,
+    cost: Annotated[float | None, typer.Option(help="Limit of the cost, by the setting "
+                                               "`prices`.")] = None,
     width: Annotated[int | None, typer.Option(help="Most threads at once below one.")] = None,
     depth: Annotated[int | None, typer.Option(help="Most levels of threads.")] = None,
     attempts: Annotated[int | None, typer.Option(help="explore: attempts at most [8]; fixed: 2 or "
@@ -113,11 +117,14 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
              "critical_tokens": critical_tokens,
              "seconds": seconds, "width": width, "depth": depth, "attempts": attempts,
              "merge": merge, "verify": verify, "prompts": prompts, "rounds": rounds,
-             "roles": roles, "policy": policy, "threshold": threshold, "window": window}
+             "roles": roles, "policy": policy, "threshold": threshold, "window": window,
+             "cost": cost}
     settings = load_settings(flags, os.environ, Path.cwd())
     job = Job(settings.request(_read(prompt)), settings, mode_for(json=json, quiet=quiet), compare,
               settings.decider(), explain)
     result = anyio.run(_compare if compare else _single, job)
+    if settings.protocol == AUTO and settings.method != "sequential":
+        say(result.reason)
     if result.answer is None:
         say(f"no answer: {_why(result)}")
         raise typer.Exit(1)
@@ -140,7 +147,8 @@ def _why(result: Result) -> str:
 
 async def _single(job: Job) -> Result:
     async with Runtime(job.settings.engine, model=job.settings.model,
-                       roles=job.settings.engines()) as runtime:
+                       roles=job.settings.engines(),
+                       prices=job.settings.price_table()) as runtime:
         run = await _answer(job, runtime, job.settings.method, job.settings.trace)
     if job.mode == "json":
         explained = {"decision": decision_dict(run.events)} if job.explain else {}
@@ -153,7 +161,8 @@ async def _single(job: Job) -> Result:
 async def _compare(job: Job) -> Result:
     """Answer in parallel, then sequentially, on one engine that is warm from the start."""
     settings = job.settings
-    async with Runtime(settings.engine, model=settings.model, roles=settings.engines()) as runtime:
+    async with Runtime(settings.engine, model=settings.model, roles=settings.engines(),
+                       prices=settings.price_table()) as runtime:
         await step_seconds(runtime.engine, job.request, 2)  # its first steps are slow ones
         parallel = await _answer(job, runtime, settings.method, settings.trace)
         baseline = await _answer(job, runtime, "sequential", _beside(settings.trace))

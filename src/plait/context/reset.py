@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from plait.context.relevance import CHARS
 from plait.context.window import Window
 from plait.core import Sampling, estimate_tokens
-from plait.core.thinking import CLOSE, OPEN
+from plait.core.reading import END_THINK as CLOSE
+from plait.core.reading import THINK as OPEN
 from plait.interfaces import Thread
 
 MOST_RESETS = 16

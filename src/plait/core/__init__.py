@@ -2,23 +2,27 @@
 
 from plait.core.outcome import Outcome, Result, Status
 from plait.core.part import Part, Verdict
-from plait.core.request import Budget, Directions, Plan, Request, Sampling
+from plait.core.reading import after_thinking
+from plait.core.request import Budget, Directions, Plan, Price, Request, Sampling
 from plait.core.text import (
     Author,
+    CallDelta,
     Chunk,
     Finish,
     Message,
     Prompt,
     Segment,
     Stops,
+    Tool,
+    ToolCall,
     Usage,
     estimate_tokens,
 )
-from plait.core.thinking import after_thinking
 
 __all__ = [
     "Author",
     "Budget",
+    "CallDelta",
     "Chunk",
     "Directions",
     "Finish",
@@ -26,6 +30,7 @@ __all__ = [
     "Outcome",
     "Part",
     "Plan",
+    "Price",
     "Prompt",
     "Request",
     "Result",
@@ -33,6 +38,8 @@ __all__ = [
     "Segment",
     "Status",
     "Stops",
+    "Tool",
+    "ToolCall",
     "Usage",
     "Verdict",
     "after_thinking",

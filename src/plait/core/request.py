@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from math import isfinite
+from typing import ClassVar
 
 from plait.core.text import Message
 from plait.errors import UsageError
@@ -43,6 +45,37 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs per million tokens, in any currency. ``cached``: prompt tokens that the
+    engine had in its cache; None: as much as others."""
+
+    prompt: float
+    generated: float
+    cached: float | None = None
+
+    PER: ClassVar[float] = 1e6
+
+    def __post_init__(self) -> None:
+        for name, value in (("prompt", self.prompt), ("generated", self.generated),
+                            ("cached", self.cached or 0.0)):
+            if not (value >= 0 and isfinite(value)):
+                raise UsageError(f"the price `{name}` is {value!r} but must be at least 0")
+
+    @classmethod
+    def parse(cls, text: str) -> Price:
+        """``PROMPT/GENERATED`` or ``PROMPT/GENERATED/CACHED``. Raises `ValueError`."""
+        values = [float(part) for part in text.split("/")]
+        if len(values) not in (2, 3):
+            raise ValueError(text)
+        return cls(*values)
+
+    def of(self, *, prompt: int = 0, generated: int = 0, cached: int = 0) -> float:
+        """The price of so many tokens."""
+        known = self.prompt if self.cached is None else self.cached
+        return (prompt * self.prompt + generated * self.generated + cached * known) / self.PER
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
     """Limits of one request over its whole tree of threads. None: no limit of this kind.
 
@@ -50,7 +83,8 @@ class Budget:
     (see `plait.trace.metrics`), ``seconds`` the wall clock, ``width`` the threads that one
     thread has open at once, ``depth`` the levels below the root, ``threads`` all threads ever
     started, ``live_tokens`` the context tokens that the engine must hold at one moment,
-    ``window`` the context of each thread.
+    ``window`` the context of each thread, ``cost`` all requests by the prices of their models
+    (see `Price`).
     """
 
     total_tokens: int | None = None
@@ -61,6 +95,7 @@ class Budget:
     threads: int | None = 4096
     live_tokens: int | None = None
     window: int | None = None
+    cost: float | None = None
     rounds: int | None = 32
     """Forks and joins that one thread may go through, one after the other."""
 
@@ -86,9 +121,9 @@ class Directions:
     merge: str | None = None
     verify: str | None = None
     prompts: str | None = None
+    rounds: tuple[int, ...] = (8, 4, 1)
     window: int | None = None
     threshold: int | None = None
-    rounds: tuple[int, ...] = (8, 4, 1)
 
     def __post_init__(self) -> None:
         if self.attempts is not None and self.attempts <= 0:

@@ -1,7 +1,8 @@
-"""Text as it travels between threads and engines: segments, prompts, chunks, stops, usage."""
+"""Text as it travels between threads and engines: segments, prompts, chunks, calls, usage."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,11 +14,54 @@ reached (``length``), a budget of the request ran out (``budget``), the context 
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of a conversation."""
+class Tool:
+    """A function that a model may call. ``parameters``: JSON schema of its arguments."""
 
-    role: Literal["system", "developer", "user", "assistant"]
+    name: str
+    description: str
+    parameters: Mapping[str, object] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that a model made. ``arguments`` is an object in JSON; ``id`` is what the result
+    names."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallDelta:
+    """A piece of a call while it is written. ``index``: which call of the turn; ``id`` and
+    ``name`` come with its first piece; ``arguments`` are cut anywhere."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+    @property
+    def shown(self) -> str:
+        """How it stands in a thread's text, for people; nothing reads it back."""
+        return f"\n{CALLS}{self.name} {self.arguments}" if self.name else self.arguments
+
+
+CALLS, RETURNS = "\N{RIGHTWARDS ARROW} ", "\N{LEFTWARDS ARROW} "
+"""Open, at the start of a line of a thread's text, what it called and what came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation. An assistant's may hold ``calls`` and the ``thoughts`` that led
+    to it; one of the role ``tool`` is the result of the call ``call_id``."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str = ""
+    thoughts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +86,15 @@ class Prompt:
 
     ``messages`` (if any) come first, rendered by the engine's chat template; ``text`` continues
     the assistant's turn after them, or is the whole prompt when there are none. ``ids`` replace
-    ``text`` where all of it is known as token ids.
+    ``text`` where all of it is known as token ids; where only some of it is, ``parts`` are the
+    same text piece by piece. ``tools`` may be called by the model; they need messages.
     """
 
     text: str = ""
     ids: tuple[int, ...] | None = None
     messages: tuple[Message, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    parts: tuple[str | tuple[int, ...], ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -79,7 +126,8 @@ class Chunk:
     """A piece of a stream.
 
     ``text`` holds everything the model wrote, *including* the stop string that ended it: engines
-    that cut it off have it put back. ``tokens`` is the number of tokens of this chunk. The last
+    that cut it off have it put back. Calls of tools are not in it but in ``calls``, piece by
+    piece. ``tokens`` is the number of tokens of this chunk, those of calls included. The last
     chunk (and only it) has ``finish`` set, and ``stop`` if a stop was hit; it also carries
     ``usage``.
     """
@@ -91,5 +139,6 @@ class Chunk:
     finish: Finish | None = None
     stop: str | int | None = None
     usage: Usage | None = None
+    calls: tuple[CallDelta, ...] = ()
     estimated: bool = field(default=False)
     """``tokens`` was guessed, because the engine sends neither ids nor one chunk a token."""

@@ -61,7 +61,8 @@ class Adaptive:
         usable = [p for p in parts if p.usable]
         if not usable:
             return nothing()
-        choice, why = choose_merge(usable, request.question, self._window, self._fan)
+        window = min(self._window, request.budget.window or self._window)
+        choice, why = choose_merge(usable, request.question, window, self._fan)
         thread.note(f"merge: {choice}, since {why}")
         if choice == "single":
             part = usable[0]

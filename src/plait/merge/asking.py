@@ -27,10 +27,11 @@ CHARS = 4
 _BEST = re.compile(r"best(?: answer)?(?: is)?\W{0,8}(\d{1,4})\b", re.IGNORECASE)
 
 
-def room(window: int) -> int:
+def room(window: int, request: Request | None = None) -> int:
     """Characters of parts that a merger may be shown: half its window, the other half being for
-    the question, the instructions and the answer."""
-    return max(200, window * CHARS // 2)
+    the question, the instructions and the answer. ``request`` may allow less (`Budget.window`)."""
+    allowed = request.budget.window if request is not None else None
+    return max(200, min(window, allowed or window) * CHARS // 2)
 
 
 def shown(parts: Sequence[Part], characters: int, word: str = "Part") -> str:
@@ -88,7 +89,7 @@ class Synthesize:
         if not usable:
             return nothing()
         before, question = split(request)
-        values = {"question": question, "parts": shown(usable, room(self._window))}
+        values = {"question": question, "parts": shown(usable, room(self._window, request))}
         return await ask(thread, self._prompts["synthesize"], values, role="merger",
                          label=f"synthesize {len(usable)} parts", before=before)
 
@@ -119,7 +120,8 @@ class Best:
             return self._chosen(usable[0])
         Random(f"{request.seed}/best").shuffle(usable)
         before, question = split(request)
-        values = {"question": question, "parts": shown(usable, room(self._window), "Answer")}
+        values = {"question": question,
+                  "parts": shown(usable, room(self._window, request), "Answer")}
         outcome = await ask(thread, self._prompts["choose"], values, role="judge",
                             label=f"choose among {len(usable)}", before=before)
         if outcome.value is None:

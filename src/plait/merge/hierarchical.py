@@ -39,7 +39,7 @@ class Hierarchical:
         if not left:
             return nothing()
         for level in range(ROUNDS):
-            groups = pack(left, room(self._window), self._fan)
+            groups = pack(left, room(self._window, request), self._fan)
             if len(groups) == 1:
                 return await Synthesize(self._prompts, self._window).merge(thread, request, left)
             thread.note(f"hierarchical: round {level + 1} merges {len(left)} parts"
@@ -81,7 +81,7 @@ class Hierarchical:
         children = {}
         for k, group in enumerate(groups):
             if len(group) > 1:
-                values = {"question": question, "parts": shown(group, room(self._window))}
+                values = {"question": question, "parts": shown(group, room(self._window, request))}
                 spec: ChildSpec = make_spec(
                     self._prompts["synthesize"], values, role="merger", before=before,
                     label=f"merge {len(group)} parts")

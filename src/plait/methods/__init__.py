@@ -7,6 +7,7 @@ from plait.methods.plan import PlanMethod, PlanOptions
 from plait.methods.refine import Refine
 from plait.methods.sequential import Sequential
 from plait.methods.skeleton import Skeleton
+from plait.methods.tools import Tools, offer
 
 __all__ = [
     "Explore",
@@ -17,5 +18,7 @@ __all__ = [
     "Refine",
     "Sequential",
     "Skeleton",
+    "Tools",
     "drive",
+    "offer",
 ]

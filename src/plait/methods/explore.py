@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plait.core import Outcome, Part, Plan, Request
+from plait.errors import UsageError
 from plait.interfaces import Merge, Method, Opening, Thread, Verifier
 from plait.merge import Vote, cannot_turn, is_sure, least_votes, tally
 from plait.merge.votes import SURE
@@ -44,7 +45,8 @@ class Explore:
 
     ``attempts``: the most that are made. ``merge``: a vote unless given. ``verifier``: checks each
     answer as soon as it is there. ``inner``: how each attempt works; None: it just writes.
-    ``sure``: the posterior probability at which a vote counts as settled.
+    ``sure``: the posterior probability at which a vote counts as settled, above 0.5.
+    Raises `UsageError` for values out of range.
     """
 
     def __init__(
@@ -52,6 +54,9 @@ class Explore:
         verifier: Verifier | None = None, prompts: Prompts | None = None,
         inner: Method | None = None, sure: float = SURE,
     ) -> None:
+        if attempts <= 0 or not 0.5 < sure <= 1.0:
+            raise UsageError(f"`explore` got {attempts} attempts and `sure` {sure:g}",
+                             hint="It needs 1 attempt or more, and `sure` above 0.5, at most 1.")
         self._limit = attempts
         self._merge = merge or Vote()
         self._verifier = verifier

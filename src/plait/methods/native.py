@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from plait.core import Outcome, Plan, Request
+from plait.core import Finish, Outcome, Plan, Request, Stops
 from plait.interfaces import (
     Amend,
     Child,
@@ -61,7 +61,7 @@ async def drive(thread: Thread, machine: WireProtocol, request: Request, plan: P
         rounds += 1
         if request.budget.rounds is not None and rounds >= request.budget.rounds:
             thread.note(f"stopped after {rounds} rounds of forking", warning=True)
-            return Outcome("budget", thread.text, reason="rounds")
+            return Outcome("budget", thread.text, reason=f"the limit on rounds is {rounds}")
 
 
 class _Family:
@@ -84,15 +84,27 @@ class _Family:
             halt = self._take(self._machine.begin())
             if halt is not None:
                 return halt
-        async with self._thread.write(self._machine.stops()) as stream:
+        stops, stop = self._machine.stops(), None
+        async with self._thread.write(stops) as stream:
             async for chunk in stream:
+                stop = chunk.stop
                 halt = self._take(self._machine.feed(chunk.text))
                 if halt is not None:
                     return halt
                 if self._plan.early_stop and self._open and self._enough():
                     return Wait()
-        halt = self._take(self._machine.close(self._thread.finish or "error"))
+        halt = self._take(self._machine.close(self._why_ended(stops, stop)))
         return halt or End("malformed", reason="the format has no end")
+
+    def _why_ended(self, stops: Stops, stop: str | int | None) -> Finish:
+        """Why the last stream ended, for the machine: a stop of the request's own is nothing of
+        the format's, so to the machine the model ended there."""
+        finish = self._thread.finish or "error"
+        own = self._request.sampling
+        if finish == "stop" and stop in (*own.stop, *own.stop_ids) and stop not in (
+                *stops.strings, *stops.ids):
+            return "eos"
+        return finish
 
     async def join(self, items: tuple[str, ...] | None) -> None:
         """Wait for children and splice what they came to into the thread."""
@@ -104,7 +116,19 @@ class _Family:
             children.append(child)
         enough = self._machine.enough if self._plan.early_stop else None
         outcomes = await self._thread.wait(children, enough)
+        self._note_losses(outcomes)
         _apply(self._thread, self._machine.join(forks, outcomes))
+
+    def _note_losses(self, outcomes: Sequence[Outcome | None]) -> None:
+        """Say which threads did not end as they should; one note a reason, not one a thread.
+        The scheduler has said so already of those that failed or never began."""
+        lost: dict[str, list[str]] = {}
+        for outcome in outcomes:
+            if outcome is not None and outcome.thread and outcome.status in ("malformed", "budget"):
+                lost.setdefault(outcome.reason, []).append(outcome.thread)
+        for reason, names in lost.items():
+            listed = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if names[4:] else "")
+            self._thread.note(f"thread {listed}: {reason}", warning=True)
 
     def _take(self, events: Sequence[Event]) -> Wait | Amend | End | None:
         for event in events:

@@ -74,6 +74,7 @@ class Refine:
         note_prompt(root, self._prompts["refine"])
         before, question = split(work.request)
         found: dict[str, Part] = {}
+        most = room(self._window, work.request)
         children = []
         for index in range(count):
             order = list(usable)
@@ -81,7 +82,7 @@ class Refine:
             label = f"round {number}, thread {index + 1}"
             spec = make_spec(
                 self._prompts["refine"],
-                {"question": question, "parts": shown(order, room(self._window), "Attempt")},
+                {"question": question, "parts": shown(order, most, "Attempt")},
                 role="worker", label=label, before=before,
                 temperature=TEMPERATURE if count > 1 else None)
 

@@ -33,7 +33,8 @@ _WORDS = (  # tags that act in chat templates, reasoning models and wire formats
     "|(?:start|end)[ _][a-z _]{1,40}"
 )
 _CONTROL = re.compile(
-    r"<(?=[|｜]|\s*/?\s*(?:" + _WORDS + r")\s*/?>|<\s*/?sys)|\[(?=/?(?:inst|sys)\b)", re.IGNORECASE)
+    r"<(?=[|｜]|\s{0,8}/?\s{0,8}(?:" + _WORDS + r")\s{0,8}/?>|<\s{0,8}/?sys)"
+    r"|\[(?=/?(?:inst|sys)\b)", re.IGNORECASE)
 _LOOKS = {"<": "‹", "[": "⟦"}
 
 

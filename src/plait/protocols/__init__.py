@@ -3,8 +3,16 @@
 from plait.protocols.apr import APR
 from plait.protocols.asyncthink import AsyncThink
 from plait.protocols.blocks import BlockFormat
-from plait.protocols.catalogue import CATALOGUE, REFUSED, Known, Refused, look_up, refusal
-from plait.protocols.facts import Facts, prepare, read_answer
+from plait.protocols.catalogue import (
+    CATALOGUE,
+    REFUSED,
+    Known,
+    Refused,
+    look_up,
+    recognise,
+    refusal,
+)
+from plait.protocols.facts import Facts, has_system, prepare, read_answer
 from plait.protocols.threadweaver import ThreadWeaver
 
 __all__ = [
@@ -17,8 +25,10 @@ __all__ = [
     "Known",
     "Refused",
     "ThreadWeaver",
+    "has_system",
     "look_up",
     "prepare",
     "read_answer",
+    "recognise",
     "refusal",
 ]

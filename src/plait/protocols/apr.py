@@ -28,9 +28,13 @@ follows the published client. Where that client loses the whole answer, this mac
     more than `MOST` calls in one block                     the rest skipped
     end of text, or of tokens, inside an open block         what was called is joined
     a block without calls                                   the thread ends, malformed
+    tags and Start lines on one line                        each is read
+    <Calling Sub Searches> in an open block                 plain text, the block goes on
     the model writes <Sub Searches> itself                  replaced by <Calling Sub Searches>
     a sub search calls sub searches (one level only)        it ends without result, malformed
     CR LF                                                   read as LF
+    a stop that the text does not show                      noted; what was called is joined, else
+                                                            the thread ends, malformed
 
 A prompt may open with a condition that the model was trained to heed: ``Sub Call Budget: N ``
 before the parent's alone, or ``Token Budget: N `` before every search's, so the latter is copied to
@@ -49,7 +53,7 @@ from dataclasses import dataclass
 
 from plait.core import Finish, Outcome, Stops
 from plait.interfaces import Amend, ChildSpec, End, Event, Fork, Oddity, Splice, Wait, WireProtocol
-from plait.protocols.facts import Facts
+from plait.protocols.facts import HIDDEN_STOP, Facts
 from plait.puzzles.countdown_text import CONDITION
 
 CALL, END_CALL = "<Calling Sub Searches>", "<End Calling Sub Searches>"
@@ -76,7 +80,8 @@ FACTS = Facts(
 _MOVE = re.compile(r"Moving to Node #([\d,]+)\s*$")
 _STATE = re.compile(r"Current State: *(\d+): *\[([\d, ]*)\], Operations: *\[(.*)\]\s*$")
 _NODE = re.compile(r"Generated Node #([\d,]+): *(\d+): *\[([\d, ]*)\] Operation: *(\S+)\s*$")
-_START = re.compile(r"<Start Sub Search \d+ at level \d+> *Moving to Node #([\d,]+)\s*$")
+_START = re.compile(r"<Start Sub Search \d+ at level \d+> *Moving to Node #([\d,]+)"
+                    r"\s*(?=$|<Start |<End Calling|<Sub Searches>)")
 _OWN_TAGS = re.compile(r"<(?=(?:Calling|Start|End|Sub|No Solution|Goal Reached)\b)")
 
 
@@ -116,6 +121,7 @@ class APR:
         self._line_start = 0
         self._block: int | None = None
         self._called: dict[str, str] = {}
+        self._full = False
         for line in prompt.split("\n"):
             self._learn(line)
 
@@ -139,8 +145,11 @@ class APR:
 
     def close(self, finish: Finish) -> Sequence[Event]:
         events: list[Event] = []
-        rest, self._line_start = self._text[self._line_start :], len(self._text)
+        if finish == "stop":
+            events.append(Oddity(HIDDEN_STOP))
+        rest = self._text[self._line_start :]
         event = self._take(rest, events) if rest else None
+        self._line_start = len(self._text)
         if event is None:
             event = self._end(finish, events)
         return [*events, event]
@@ -169,29 +178,37 @@ class APR:
     def enough(self, outcomes: Sequence[Outcome | None]) -> bool:
         return any(o is not None and o.ok and o.value is not None for o in outcomes)
 
+    def knows(self, name: str) -> bool:
+        """Has the node ``name`` been described so far?"""
+        return name in self._nodes
+
     # --- lines ---------------------------------------------------------------------------------
 
     def _next_end(self) -> int | None:
         """Where the next complete piece ends: a line, or a tag that must be seen at once."""
-        newline = self._text.find("\n", self._line_start)
-        ends = [newline + 1] if newline >= 0 else []
+        newline = self._text.find("\n", self._line_start) + 1
+        line_end = newline or len(self._text)
+        ends = [newline] if newline else []
         for tag in (END_CALL, JOINED):
-            place = self._text.find(tag, self._line_start)
+            place = self._text.find(tag, self._line_start, line_end)
             if place >= 0:
                 ends.append(place + len(tag))
         return min(ends, default=None)
 
     def _take(self, line: str, events: list[Event]) -> Event | None:
         """Read one line (or the piece up to a tag); the event that halts the stream, if any."""
+        if CALL in line and self._called:
+            events.append(Oddity(f"{CALL} inside an open call"))
+        elif CALL in line:
+            self._block = self._line_start + line.index(CALL)
+            self._full = False
+        if self._block is not None:
+            for start in _START.finditer(line):
+                self._start(start[1], self._line_start + len(line), events)
         if JOINED in line:
             return self._guard(line, events)
         if END_CALL in line:
             return self._call(events)
-        if CALL in line:
-            self._block = self._line_start + line.index(CALL)
-            self._called = {}
-        elif self._block is not None and (start := _START.search(line)):
-            self._start(start[1], self._line_start + len(line), events)
         self._learn(line)
         return None
 
@@ -218,7 +235,10 @@ class APR:
         elif name not in self._nodes:
             events.append(Oddity(f"node #{name} is called but was never generated"))
         elif len(self._called) >= MOST:
-            events.append(Oddity(f"more than {MOST} calls in one block: #{name} is skipped"))
+            if not self._full:
+                events.append(Oddity(f"more than {MOST} calls in one block: #{name} and what"
+                                     " follows it are skipped"))
+            self._full = True
         else:
             self._called[name] = name
             prompt = self._inherited + self._nodes[name].prompt(name)
@@ -246,10 +266,13 @@ class APR:
         return Amend(splice, f"the model wrote {JOINED} itself")
 
     def _end(self, finish: Finish, events: list[Event]) -> Event:
-        if self._called:
+        if self._block is not None:
             events.append(Oddity(f"the text ends inside {CALL}"))
+        if self._called:
             return Wait()
         result = search_result(self._text)
+        if finish == "stop" and result is None:
+            return End("malformed", reason=HIDDEN_STOP)
         if finish in ("eos", "stop") or result is not None:
             return End("done", result)
         return End("budget", reason=f"the search was cut off ({finish})")

@@ -15,12 +15,16 @@ What the paper counts as format errors, and other malformed output, comes to:
     more workers than the pool has room for      not sent off; its join says so
     a fork without a sub-query                   not sent off
     a tag inside an open fork                    that fork is given up, the tag counts
+    a fork that is open at the end of text       not sent off
+    a stop where it means nothing                plain text, the organiser goes on
     a join of a number that is not open          answered with "(no such thread)"
     the answer while workers are open            they are cancelled, noted
     end of text with open workers, no answer     they are joined, the organiser goes on
     end of text without an answer                the thread ends, malformed
     end of text inside <ANSWER>                  what is there is the answer
+    cut off while workers are open               they are cancelled, noted
     a worker without <RETURN>                    all that it wrote is its return, malformed
+    a stop that the text does not show           noted; then as at the end of text
 
 What comes back is quoted so that it cannot pass for a tag. Text that the model wrote past a tag
 before the stream could be left is taken out again.
@@ -33,14 +37,15 @@ from collections.abc import Sequence
 
 from plait.core import Finish, Message, Outcome, Prompt, Stops
 from plait.interfaces import Amend, ChildSpec, End, Event, Fork, Oddity, Splice, Wait, WireProtocol
-from plait.protocols.facts import Facts
+from plait.protocols.facts import HIDDEN_STOP, Facts
 
 POOL = 4
 """Threads at work at once, the organiser among them (the paper's c = 4)."""
 
 _TAG = re.compile(r"<(FORK|JOIN)-(\d{1,6})>|</(FORK)-(\d{1,6})>|<(/?ANSWER)>")
 _LONGEST = len("</FORK-999999>")
-_OWN_TAGS = re.compile(r"<(?=/?(?:FORK-|JOIN-|ANSWER|RETURN))")
+OWN_TAGS = re.compile(r"<(?=/?(?:FORK-|JOIN-|ANSWER|RETURN))")
+"""Where a tag of this format begins."""
 _RETURN, _END_RETURN = "<RETURN>", "</RETURN>"
 
 WORKER = ("You are one of several workers. Think about the task you are given, which is part of a"
@@ -87,7 +92,9 @@ class AsyncThink:
         return ()
 
     def stops(self) -> Stops:
-        return Stops((*(f"<JOIN-{i}>" for i in self._open), "</ANSWER>"))
+        """No more strings than the four that an OpenAI server takes. A join of a number that was
+        not sent off is seen once it is written, and what follows it is taken out again."""
+        return Stops((*(f"<JOIN-{i}>" for i, sent in self._open.items() if sent), "</ANSWER>"))
 
     def feed(self, text: str) -> Sequence[Event]:
         events: list[Event] = []
@@ -106,15 +113,22 @@ class AsyncThink:
         cut = finish not in ("eos", "stop")
         events: list[Event] = []
         if finish == "stop":
-            events.append(Oddity("the engine stopped at a tag that its text does not show; it may"
-                                 " hide special tokens"))
+            if shown := next((t for t in self.stops().strings if self._text.endswith(t)), ""):
+                return [Amend(Splice(()), f"{shown} means nothing here")]
+            events.append(Oddity(f"{HIDDEN_STOP}; it may hide special tokens"))
         if self._inside is not None and not self._inside[0]:
             value = self._text[self._inside[1] :].strip()
             events.append(Oddity("the text ends inside <ANSWER>"))
             return [*events, End("budget" if cut else "done", value, finish if cut else "")]
+        if self._inside is not None:
+            events.append(Oddity(f"<FORK-{self._inside[0]}> is not closed; it is given up"))
+            self._inside = None
+        left = [number for number, sent in self._open.items() if sent]
         if cut:
+            if left:
+                events.append(Oddity(f"the text is cut off before {', '.join(left)} is joined"))
             return [*events, End("budget", reason=f"the organiser was cut off ({finish})")]
-        if any(self._open.values()):
+        if left:
             self._unanswered = True
             events.append(Oddity("the text ends without an answer; open workers are joined"))
             return [*events, Wait()]
@@ -150,6 +164,8 @@ class AsyncThink:
             if self._inside is not None and self._inside[0] == closed:
                 self._fork(closed, self._text[self._inside[1] : tag.start()], events)
                 self._inside = None
+            else:
+                events.append(Oddity(f"</FORK-{closed}> closes nothing"))
             return None
         if answer == "/ANSWER":
             return None
@@ -215,7 +231,10 @@ class Worker:
 
     def close(self, finish: Finish) -> Sequence[Event]:
         value = self._value(self._text)
-        if finish in ("eos", "stop"):
+        if finish == "stop":
+            return [Oddity(f"{HIDDEN_STOP}; it may hide special tokens"),
+                    End("malformed", value, HIDDEN_STOP)]
+        if finish == "eos":
             return [End("malformed", value, f"the worker ended without {_END_RETURN}")]
         return [End("budget", value, f"the worker was cut off ({finish})")]
 
@@ -237,7 +256,7 @@ def _returned(outcome: Outcome | None) -> str:
     """A worker's result as untrusted text: it cannot open a tag of this format."""
     if outcome is None or not outcome.value:
         return f"(no result: {outcome.status if outcome else 'cancelled'})"
-    return _OWN_TAGS.sub("(", outcome.value)
+    return OWN_TAGS.sub("(", outcome.value)
 
 
 def _closed(number: str, text: str) -> str:

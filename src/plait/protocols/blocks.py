@@ -19,9 +19,11 @@ whose ``tail_close`` is set the join begins a text (a summary) that runs up to t
 
 Rules of this file. A format is a `BlockFormat` and nothing else: no format has code of its own.
 The machine of the main line and of a thread are one class, told apart by ``level``; a thread of a
-nested format is a main line that also has an end. All text ever fed or spliced is in ``_text``,
-and ``_seen`` is where the part begins that no block has used yet: what lies before never triggers
-again, so a thread's words cannot fork a second time once they are quoted by a join.
+nested format is a main line that also has an end. Text is kept in pieces, so that a long line costs
+no more a chunk than a short one: ``_old`` and ``_new`` hold all that was ever fed or spliced, and
+``_new`` begins where no block has used it yet. What lies before never triggers again, so a
+thread's words cannot fork a second time once they are quoted by a join. Tags are looked for in
+``_recent``, the last few characters of ``_new``, and the chunk that follows them.
 
 What malformed output comes to, in every format:
 
@@ -35,9 +37,13 @@ What malformed output comes to, in every format:
     a trigger where the format does not nest                plain text
     more than ``blocks`` blocks, deeper than ``depth``      plain text
     end of text inside an open list                         no fork, the answer ends
-    the model writes a thread itself                        plain text, noted
+    the model writes a thread itself                        plain text
     a tail that the model ends without its tag              closed, the model goes on
-    a stop that the engine reports but does not show        noted; the text is taken as it is
+    a stop that the engine reports but does not show        the main line ends, malformed, since
+                                                            what it wanted cannot be known; a
+                                                            thread or a tail is closed
+
+All but the numbers that are taken and the items that are not read are noted, once a line each.
 """
 
 from __future__ import annotations
@@ -48,6 +54,7 @@ from dataclasses import dataclass
 
 from plait.core import Finish, Outcome, Stops
 from plait.interfaces import Amend, ChildSpec, End, Event, Fork, Oddity, Splice, Wait, WireProtocol
+from plait.protocols.facts import HIDDEN_STOP
 
 NUMBER = "{n}"
 """Stands for the item's number in headers and close tags."""
@@ -114,58 +121,58 @@ class Blocks:
         self._form = form
         self._level = level
         self._close = fill(form.close, item) if level else ""
-        self._open = fill(form.open, "1")
-        self._text = ""
-        self._seen = 0
+        self._own = re.compile(re.escape(form.open).replace(re.escape(NUMBER), r"\d{1,3}"))
+        self._old: list[str] = []
+        self._new: list[str] = []
+        self._recent = ""
+        self._length = 0
         self._blocks = 0
         self._in_tail = False
-        self._noted = False
+        self._noted_own = self._noted_trigger = False
         self._reach = max(len(tag) for tag in (form.trigger, form.tail_close, self._close,
-                                               self._open))
+                                               fill(form.open, "100")))
 
     def begin(self) -> Sequence[Event]:
         if self._form.trigger or self._level or self._blocks:
             return ()
-        return self._fork(0)
+        return self._fork()
 
     def stops(self) -> Stops:
         return Stops(self._tags())
 
     def feed(self, text: str) -> Sequence[Event]:
-        start = max(self._seen, len(self._text) - self._reach)
-        self._text += text
-        end, tag = len(self._text), ""
+        window = self._recent + text
+        end, tag = len(window), ""
         for candidate in self._tags():
-            place = self._text.find(candidate, start, end)
+            place = window.find(candidate, 0, end)
             if place >= 0:
                 end, tag = place + len(candidate), candidate
-        events = self._note_own_threads(start, end)
-        if tag:
-            self._text = self._text[:end]
-            events += self._reached(tag, end)
-        return events
+        events = self._note(window[:end])
+        self._add(window[len(self._recent) : end])
+        self._recent = window[max(0, end - self._reach) : end]
+        return events + self._reached(tag) if tag else events
 
     def close(self, finish: Finish) -> Sequence[Event]:
         form, events = self._form, list[Event]()
         if finish == "stop":
-            events.append(Oddity("the engine stopped at a tag that its text does not show; it may"
-                                 " hide special tokens"))
-        new = self._text[self._seen :]
+            events.append(Oddity(f"{HIDDEN_STOP}; it may hide special tokens"))
+        new, text = "".join(self._new), self._text
         if form.list_open and self._can_fork and new.rfind(form.list_open) > new.rfind(
                 form.trigger):
             events.append(Oddity(f"the text ends inside {form.list_open}"))
         if finish not in ("eos", "stop"):
             what = "thread" if self._level else "answer"
-            return [*events, End("budget", self._text, f"the {what} was cut off ({finish})")]
+            return [*events, End("budget", text, f"the {what} was cut off ({finish})")]
         if self._level:
-            return [*events, End("malformed", self._text,
-                                 f"the thread ended without {self._close}")]
+            return [*events, End("malformed", text, f"the thread ended without {self._close}")]
         if self._in_tail:
             why = f"the model ended without {form.tail_close}"
             if not form.final_tail:
                 return [*events, self._leave_tail(why)]
             events.append(Oddity(why))
-        return [*events, End("done", self._text)]
+        elif finish == "stop":
+            return [*events, End("malformed", text, HIDDEN_STOP)]
+        return [*events, End("done", text)]
 
     def child(self, fork: Fork) -> tuple[ChildSpec, WireProtocol]:
         form = self._form
@@ -190,8 +197,8 @@ class Blocks:
                 parts.append(fill(form.mend, fork.item))
         parts.append(form.suffix)
         splice = Splice(tuple(parts))
-        self._text += splice.text
-        self._seen = len(self._text)
+        self._add(splice.text)
+        self._use()
         self._in_tail = bool(form.tail_close)
         return splice
 
@@ -200,6 +207,19 @@ class Blocks:
         return False
 
     # --- inside --------------------------------------------------------------------------------
+
+    @property
+    def _text(self) -> str:
+        return "".join(self._old) + "".join(self._new)
+
+    def _add(self, text: str) -> None:
+        self._new.append(text)
+        self._length += len(text)
+
+    def _use(self) -> None:
+        """What is there now never triggers again."""
+        self._old.append("".join(self._new))
+        self._new, self._recent = [], ""
 
     @property
     def _can_fork(self) -> bool:
@@ -214,57 +234,76 @@ class Blocks:
         wanted = (self._form.trigger if self._can_fork else "", self._close)
         return tuple(tag for tag in wanted if tag)
 
-    def _reached(self, tag: str, end: int) -> list[Event]:
-        """The text up to ``end`` ends in ``tag``, one of `_tags`."""
+    def _reached(self, tag: str) -> list[Event]:
+        """The text ends in ``tag``, one of `_tags`."""
         if self._in_tail and tag == self._form.tail_close:
-            self._seen = end
+            self._use()
             self._in_tail = False
             if self._form.final_tail:
                 return [End("done", self._text)]
             return [Amend(Splice(()), "")]
         if tag == self._close:
-            return [End("done", self._text[: end - len(tag)])]
-        return self._fork(end)
+            return [End("done", self._text.removesuffix(tag))]
+        return self._fork()
 
-    def _fork(self, end: int) -> list[Event]:
-        items, events = self._items(end)
-        self._seen = end
+    def _fork(self) -> list[Event]:
+        items, events = self._items("".join(self._new))
+        self._use()
         if not items:
             return [*events, Amend(Splice(()), f"{self._form.trigger} without any item")]
         self._blocks += 1
-        events += [Fork(number, text, end) for number, text in items.items()]
+        events += [Fork(number, text, self._length) for number, text in items.items()]
         return [*events, Wait()]
 
-    def _items(self, end: int) -> tuple[dict[str, str], list[Event]]:
-        """What the block that ends at ``end`` asks for."""
+    def _items(self, new: str) -> tuple[dict[str, str], list[Event]]:
+        """What the block that ends ``new`` asks for."""
         form, events = self._form, list[Event]()
         if not form.list_open:
             return {str(i + 1): "" for i in range(form.width)}, events
-        new = self._text[self._seen : end]
         start = new.rfind(form.list_open)
         found = form.read_items(new[start : -len(form.trigger)]) if start >= 0 else []
         items: dict[str, str] = {}
+        twice = dict[str, None]()
+        skipped = 0
         for number, text, _ in found:
             if number in items:
-                events.append(Oddity(f"item {number} is given twice; the first counts"))
+                twice[number] = None
             elif len(items) >= form.most:
-                events.append(Oddity(f"more than {form.most} items; {number} is skipped"))
+                skipped += 1
             else:
                 items[number] = text
+        events += [Oddity(f"item {number} is given twice; the first counts") for number in twice]
+        if skipped:
+            events.append(Oddity(f"more than {form.most} items; {skipped} skipped"))
         return items, events
 
-    def _note_own_threads(self, start: int, end: int) -> list[Event]:
-        """A warning, once, when a line that has no thread open writes one itself."""
-        if self._noted or self._level >= self._form.depth:
-            return []
-        if self._text.find(self._open, start, end) < 0:
-            return []
-        self._noted = True
-        return [Oddity(f"the model wrote {self._open} itself")]
+    def _note(self, text: str) -> list[Event]:
+        """Warnings, once a line each, for tags that are plain text where they stand."""
+        form = self._form
+        found: list[tuple[int, str]] = []
+        if not self._noted_own and (own := self._own.search(text)):
+            self._noted_own = True
+            found.append((own.end(), f"the model wrote {own[0]} itself"))
+        if form.trigger and not self._noted_trigger and not self._can_fork:
+            place = text.find(form.trigger)
+            if place >= 0:
+                self._noted_trigger = True
+                found.append((place + len(form.trigger), self._why_plain()))
+        return [Oddity(what) for _, what in sorted(found)]
+
+    def _why_plain(self) -> str:
+        """Why a trigger does not fork here."""
+        form = self._form
+        if self._in_tail:
+            return f"{form.trigger} before {form.tail_close} is plain text"
+        if self._level >= form.depth:
+            where = f"more than {form.depth} levels deep" if form.nested else "inside a thread"
+            return f"{form.trigger} {where} is plain text"
+        return f"{form.trigger} after {form.blocks} blocks is plain text"
 
     def _leave_tail(self, why: str) -> Amend:
         self._in_tail = False
         splice = Splice((self._form.tail_close,))
-        self._text += splice.text
-        self._seen = len(self._text)
+        self._add(splice.text)
+        self._use()
         return Amend(splice, why)

@@ -6,6 +6,7 @@ A format whose blocks have a fixed number of threads takes another number after 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -32,18 +33,20 @@ class Known:
     machine: Callable[[str], WireProtocol]
     form: BlockFormat | None = None
 
+    @classmethod
+    def of_blocks(cls, form: BlockFormat, facts: Facts) -> Known:
+        """A block format: data is all it takes."""
+        return cls(facts, form.machine, form)
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
     """A published system that plait does not run: why not, and what to use instead."""
 
     names: tuple[str, ...]
+    paper: str
     reason: str
     instead: str
-
-
-def _of_blocks(form: BlockFormat, facts: Facts) -> Known:
-    return Known(facts, form.machine, form)
 
 
 CATALOGUE: dict[str, Known] = {
@@ -51,25 +54,28 @@ CATALOGUE: dict[str, Known] = {
     for known in (
         Known(apr.FACTS, apr.APR),
         Known(asyncthink.FACTS, asyncthink.AsyncThink),
-        _of_blocks(multiverse.FORMAT, multiverse.FACTS),
-        _of_blocks(npr.FORMAT, npr.FACTS),
-        _of_blocks(parallel_r1.FORMAT, parallel_r1.FACTS),
-        _of_blocks(parason.FORMAT, parason.FACTS),
-        _of_blocks(parathinker.FORMAT, parathinker.FACTS),
-        _of_blocks(threadweaver.FORMAT, threadweaver.FACTS),
+        Known.of_blocks(multiverse.FORMAT, multiverse.FACTS),
+        Known.of_blocks(npr.FORMAT, npr.FACTS),
+        Known.of_blocks(parallel_r1.FORMAT, parallel_r1.FACTS),
+        Known.of_blocks(parason.FORMAT, parason.FACTS),
+        Known.of_blocks(parathinker.FORMAT, parathinker.FACTS),
+        Known.of_blocks(threadweaver.FORMAT, threadweaver.FACTS),
     )
 }
 
 _SHARED = "its threads share attention token by token, which no stock engine offers"
 
 REFUSED = (
-    Refused(("pasta",), f"PASTA is not run: {_SHARED}",
+    Refused(("pasta",), "arXiv 2502.11517",
+            f"PASTA is not run: {_SHARED}",
             "For promises that are filled in while the text goes on, use `asyncthink`."),
-    Refused(("hogwild", "hogwild!"), f"Hogwild! is not run: {_SHARED}",
+    Refused(("hogwild", "hogwild!"), "arXiv 2504.06261",
+            f"Hogwild! is not run: {_SHARED}",
             "For workers on one problem, use `threadweaver` or `asyncthink`."),
-    Refused(("groupthink", "group-think"), f"GroupThink is not run: {_SHARED}",
+    Refused(("groupthink", "group-think"), "arXiv 2505.11107",
+            f"GroupThink is not run: {_SHARED}",
             "For several lines of thought on one problem, use `parallel-r1` or `parathinker`."),
-    Refused(("ape", "adaptive-parallel-encoding"),
+    Refused(("ape", "adaptive-parallel-encoding"), "arXiv 2502.05431",
             "APE stands for two things: Adaptive Parallel Encoding is a way to reuse caches, not a"
             " wire format",
             "For Adaptive Parallel Reasoning, which may be what you mean, use `apr`."),
@@ -83,11 +89,28 @@ def look_up(name: str) -> Known | None:
     if known is None or not colon:
         return known
     form = known.form
-    if form is None or not form.width or not number.isdecimal():
+    if form is None or not form.width or number not in map(str, range(1, form.most + 1)):
         return None
-    if not 1 <= int(number) <= form.most:
-        return None
-    return _of_blocks(replace(form, width=int(number)), known.facts)
+    return Known.of_blocks(replace(form, width=int(number)), known.facts)
+
+
+def recognise(model: str) -> tuple[tuple[Known, str], ...]:
+    """The formats that a served model called ``model`` is known to write, each with the published
+    name that says so; empty where nothing is known.
+
+    A server may call a model by its folder, its last name alone, or with the name of a
+    quantisation behind it (``NPR-4B-AWQ``, ``npr-4b:Q4_K_M``); all of these are understood.
+    """
+    parts = [part for part in re.split(r"[/\\]|--", model.lower()) if part]
+    return tuple(
+        (known, published) for known in CATALOGUE.values() for published in known.facts.models
+        if " " not in published and any(_is_called(part, published) for part in parts))
+
+
+def _is_called(part: str, published: str) -> bool:
+    """Is ``part`` of a name the last name of a published model, or that and a suffix?"""
+    name = published.rpartition("/")[2].lower()
+    return part == name or (part.startswith(name) and part[len(name)] in "-._:@")
 
 
 def refusal(name: str) -> Refused | None:

@@ -8,7 +8,7 @@ bounds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from plait.core import Outcome
 from plait.interfaces import Amend, End, Event, Fork, Oddity, Wait
@@ -17,6 +17,7 @@ from plait.protocols.sizes import Count, Report, Size
 from plait.protocols.transcript import Fault
 
 LOWER_BOUND = "the threads' own texts are not given: T and L count what they returned"
+_JOIN = re.compile(rf"{apr.JOINED}(.*?)({apr.END_JOINED}|\Z)", re.DOTALL)
 _LINE = re.compile(
     r"<(No Solution|Goal Reached) in Sub Search (\d+) at level \d+ at Node #([\d,]+)>")
 
@@ -113,6 +114,11 @@ class _Organiser:
                 self.faults.append(Fault(self.at, f"{close} is missing"))
             return None
         returned = self.text[self.at : place]
+        if tag := asyncthink.OWN_TAGS.search(returned):  # what comes back is quoted: it has none
+            self.at += tag.start()
+            self.faults.append(Fault(self.at, f"{close} is missing before this tag, or the tag was"
+                                     " not quoted"))
+            return None
         self.at = place + len(close)
         return returned
 
@@ -124,10 +130,9 @@ def check_apr(text: str, threads: Mapping[str, str], count: Count) -> Report:
     machine = apr.APR(level=0)
     at = own = path = inside = longest = known = blocks = 0
     missing = False
-    joined = re.compile(re.escape(apr.JOINED) + r"(.*?)" + re.escape(apr.END_JOINED), re.DOTALL)
-    for found in joined.finditer(text):
+    for found in _JOIN.finditer(text):
         words = text[at : found.start()]
-        _collect(machine.feed(words), at + len(words), faults)
+        _feed(machine, words, at, faults, last=False)
         blocks += 1
         lengths = []
         for line in _LINE.finditer(found[1]):
@@ -135,29 +140,57 @@ def check_apr(text: str, threads: Mapping[str, str], count: Count) -> Report:
             child = threads.get(line[3])
             missing |= child is None
             lengths.append(count(child if child is not None else line[0]))
-        _check_join(found[1], found.start(1), faults)
+        _check_join(machine, found, faults)
         own, path = own + count(words), path + count(words) + max(lengths, default=0)
         inside, longest = inside + sum(lengths), max([longest, *lengths])
         at = found.end()
     rest = text[at:]
-    _collect([*machine.feed(rest), *machine.close("eos")], len(text), faults)
+    _feed(machine, rest, at, faults, last=True)
     own, path = own + count(rest), path + count(rest)
     size = Size(own + inside, path, inside, max(longest, own), 1 + known, blocks, int(known > 0))
+    faults.sort(key=lambda fault: fault.at)
     return Report(tuple(faults), size, LOWER_BOUND if missing else "")
 
 
-def _check_join(body: str, at: int, faults: list[Fault]) -> None:
+def _feed(machine: apr.APR, words: str, at: int, faults: list[Fault], *, last: bool) -> None:
+    """Feed what the search wrote, line by line; ``last``: nothing is joined behind it."""
+    end = at + len(words)
+    events: list[Event] = []
+    for line in words.splitlines(keepends=True):
+        events = list(machine.feed(line))
+        _collect(events, at, faults)
+        at += len(line)
+        if _halts(events):
+            if isinstance(events[-1], Wait) and not (last and at == end):
+                faults.append(Fault(at - len(line), "a call that no join has replaced"))
+            machine.join([], [])  # go on behind it
+    if last and not _halts(events):
+        _collect(machine.close("eos"), end, faults)
+
+
+def _halts(events: Sequence[Event]) -> bool:
+    return bool(events) and isinstance(events[-1], Wait | Amend | End)
+
+
+def _check_join(machine: apr.APR, found: re.Match[str], faults: list[Fault]) -> None:
     """One line a child, numbered from 0; the rest belongs to the success above it."""
-    if not body.startswith("\n") or not body.endswith("\n"):
+    body, at = found[1], found.start(1)
+    if not found[2]:
+        faults.append(Fault(found.start(), f"{apr.END_JOINED} is missing"))
+    elif not body.startswith("\n") or not body.endswith("\n"):
         faults.append(Fault(at, f"{apr.JOINED} and {apr.END_JOINED} stand on lines of their own"))
-    for index, line in enumerate(_LINE.finditer(body)):
-        if int(line[2]) != index:
-            faults.append(Fault(at + line.start(), f"sub search {line[2]} where {index} belongs"))
+    if not _LINE.search(body):
+        faults.append(Fault(at, "a join of no sub search"))
+    for index, child in enumerate(_LINE.finditer(body)):
+        if child[2] != str(index):
+            faults.append(Fault(at + child.start(), f"sub search {child[2]} where {index} belongs"))
+        if not machine.knows(child[3]):
+            faults.append(Fault(at + child.start(), f"node #{child[3]} was never generated"))
     last = "No Solution"
     place = at
     for line_text in body.splitlines(keepends=True):
-        if found := _LINE.match(line_text):
-            last = found[1]
+        if line := _LINE.match(line_text):
+            last = line[1]
         elif line_text.strip() and last == "No Solution":
             faults.append(Fault(place, "text that belongs to no successful sub search"))
         place += len(line_text)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from plait.core import Message, Request
+from plait.core.reading import read_between
 
 Measure = Literal["1 - L/T", "T/L", "parallel share", "responses with a block", "concurrency",
                   "longest thread"]
@@ -17,6 +18,9 @@ Measure = Literal["1 - L/T", "T/L", "parallel share", "responses with a block", 
 
 MISMATCH = ("trained with siblings that start at one position and cannot see each other; the join"
             " here is read again as plain causal text, which differs from that")
+
+HIDDEN_STOP = "the engine stopped at a tag that its text does not show"
+"""What every machine says when a stream ended at one of its stops and the text lacks it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +48,19 @@ class Facts:
     top_p: float | None = None
     trained_context: int | None = None
     """Tokens that the models were trained on at most."""
+    tokens: tuple[str, ...] = ()
+    """Tags that its models have as single tokens."""
     answer: tuple[str, str] | None = None
     """Tags around what comes before the answer (None: the engine knows where the answer is)."""
     thoughts: bool = False
     """Those tags hold all of the thinking: without the closing one there is no answer yet."""
     inside: bool = False
     """The answer stands between the tags, not behind them."""
+
+
+def pairs(*names: str) -> tuple[str, ...]:
+    """Opening and closing tags of ``names``."""
+    return tuple(f"<{slash}{name}>" for name in names for slash in ("", "/"))
 
 
 def prepare(request: Request, facts: Facts) -> Request:
@@ -62,21 +73,18 @@ def prepare(request: Request, facts: Facts) -> Request:
         asked = messages[last]
         messages = (*messages[:last], replace(asked, content=asked.content + facts.suffix),
                     *messages[last + 1 :])
-    if facts.system and all(m.role not in ("system", "developer") for m in messages):
+    if facts.system and not has_system(request):
         messages = (Message("system", facts.system), *messages)
     return replace(request, prompt="", messages=messages)
+
+
+def has_system(request: Request) -> bool:
+    """Does the request say itself how the model is to work?"""
+    return any(m.role in ("system", "developer") for m in request.messages)
 
 
 def read_answer(text: str, facts: Facts) -> str | None:
     """The answer in the root's ``text``; None if there is none (yet)."""
     assert facts.answer is not None
-    opener, closer = facts.answer
-    before, mark, after = text.rpartition(closer)
-    if facts.inside:
-        held = (before if mark else text).rpartition(opener)
-        return (held[2].strip() or None) if held[1] else None
-    if not mark and facts.thoughts and opener in text:
-        return None
-    if mark and not after.strip():  # nothing follows: the last summary is all there is
-        after = before.rpartition(opener)[2]
-    return (after if mark else text).strip() or None
+    return read_between(text, facts.answer, thoughts=facts.thoughts, inside=facts.inside,
+                        alone=True)  # where nothing follows, the last summary is all there is

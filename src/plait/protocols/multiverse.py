@@ -31,7 +31,7 @@ goes on as `plait.protocols.blocks` says.
 """
 
 from plait.protocols.blocks import BlockFormat
-from plait.protocols.facts import MISMATCH, Facts
+from plait.protocols.facts import MISMATCH, Facts, pairs
 
 FORMAT = BlockFormat(
     name="multiverse",
@@ -62,6 +62,7 @@ FACTS = Facts(
     temperature=0.6,
     top_p=0.95,
     trained_context=32768,
+    tokens=pairs("Think", "Parallel", "Goal", "Outline", "Path", "Conclusion"),
     answer=("<Think>", "</Think>"),
     thoughts=True,
 )

@@ -20,7 +20,7 @@ the answer when there are none or more than five; here the model goes on with th
 """
 
 from plait.protocols.blocks import BlockFormat
-from plait.protocols.facts import MISMATCH, Facts
+from plait.protocols.facts import MISMATCH, Facts, pairs
 
 FORMAT = BlockFormat(
     name="npr",
@@ -58,5 +58,6 @@ FACTS = Facts(
     temperature=1.0,
     top_p=0.7,
     trained_context=30000,
+    tokens=pairs("guideline", "plan", "step", "takeaway"),
     answer=("<takeaway>", "</takeaway>"),
 )

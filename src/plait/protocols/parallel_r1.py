@@ -11,7 +11,7 @@ tags are plain text, where the published loop ends the answer.
 """
 
 from plait.protocols.blocks import BlockFormat
-from plait.protocols.facts import Facts
+from plait.protocols.facts import Facts, pairs
 
 FORMAT = BlockFormat(
     name="parallel-r1",
@@ -49,5 +49,6 @@ FACTS = Facts(
         " go on from there. Close with the final answer."),
     temperature=1.0,
     trained_context=5000,
+    tokens=pairs("Parallel", "Path", "Summary"),
     answer=("<Summary>", "</Summary>"),
 )

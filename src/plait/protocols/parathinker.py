@@ -10,7 +10,7 @@ are text, and there is no padding.
 """
 
 from plait.protocols.blocks import BlockFormat
-from plait.protocols.facts import MISMATCH, Facts
+from plait.protocols.facts import MISMATCH, Facts, pairs
 
 FORMAT = BlockFormat(
     name="parathinker",
@@ -45,6 +45,7 @@ FACTS = Facts(
     mismatch=f"ParaThinker was {MISMATCH}",
     temperature=0.5,
     trained_context=16384,
+    tokens=pairs(*(f"think{n}" for n in range(1, FORMAT.most + 1)), "summary"),
     answer=("<summary>", "</summary>"),
     inside=True,
 )

@@ -21,7 +21,7 @@ does, which is what kept most answers.
 """
 
 from plait.protocols.blocks import BlockFormat
-from plait.protocols.facts import Facts
+from plait.protocols.facts import Facts, pairs
 
 FORMAT = BlockFormat(
     name="threadweaver",
@@ -51,4 +51,5 @@ FACTS = Facts(
     temperature=0.6,
     top_p=0.95,
     trained_context=40960,
+    tokens=pairs("Parallel", "Outlines", "Outline", "Thread"),
 )

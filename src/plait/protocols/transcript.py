@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from plait.core import Outcome
 from plait.interfaces import Amend, End, Event, Fork, Oddity, Wait
@@ -151,7 +152,7 @@ class _Reader:
         if number := re.match(r"item (\S+) is given twice", what):
             places = [p for n, _, p in self.form.read_items(self.text[start : self.at])
                       if n == number[1]]
-            return start + places[-1] if places else self.at
+            return start + places[1] if len(places) > 1 else self.at
         return self.at
 
     # --- blocks --------------------------------------------------------------------------------
@@ -241,12 +242,11 @@ class _Reader:
                 return
 
     def _check_flat(self, begin: int) -> None:
-        """No block inside a thread."""
-        form = self.form
-        for tag in (form.list_open, form.trigger, fill(form.open, "1")):
-            place = self.text.find(tag, begin, self.at) if tag else -1
-            if place >= 0:
-                self.fault(place, f"{tag} inside a thread")
+        """No list inside a thread. (Its machine has noted triggers and threads.)"""
+        tag = self.form.list_open
+        place = self.text.find(tag, begin, self.at) if tag else -1
+        if place >= 0:
+            self.fault(place, f"{tag} inside a thread")
 
     def _check_open_tags(self, parts: Sequence[str | Block]) -> None:
         """The block that was just read stands inside its wrapper."""
@@ -291,9 +291,9 @@ def _loose(expected: str) -> str:
 def _merged(parts: Sequence[str | Block]) -> tuple[str | Block, ...]:
     """Neighbouring words made one, empty ones left out."""
     merged: list[str | Block] = []
-    for part in parts:
-        if isinstance(part, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += part
-        elif part:
-            merged.append(part)
+    for words, group in groupby(parts, lambda part: isinstance(part, str)):
+        if not words:
+            merged += group
+        elif text := "".join(part for part in group if isinstance(part, str)):
+            merged.append(text)
     return tuple(merged)

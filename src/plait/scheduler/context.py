@@ -5,8 +5,9 @@ goes on with a list of its own. Contexts are never copied as strings; they are f
 a request is made. Where every part has token ids the prompt is made of ids, so what the model
 wrote is exactly what it reads back (text could be cut into other tokens when encoded again).
 
-Positions are characters counted from the end of the opening prompt (`mark_opening`). A rewrite
-may reach back into frozen parts; they are then taken over as this context's own, the other
+A closed turn of a conversation stays in the thread's own text, and reaches the engine as messages
+(`turn`). Positions are characters counted from the end of the opening prompt (`mark_opening`). A
+rewrite may reach back into frozen parts; they are then taken over as this context's own, the other
 contexts that share them keep theirs.
 """
 
@@ -14,8 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
-from plait.core import Author, Message, Prompt, Segment, estimate_tokens
+from plait.core import Author, Message, Prompt, Segment, Tool, estimate_tokens
 from plait.errors import Bug
 
 Encode = Callable[[str], Sequence[int] | None]
@@ -37,19 +39,21 @@ class Context:
     """
 
     __slots__ = (
-        "_base", "_chars", "_chunk_ids", "_chunk_tokens", "_chunks", "_messages", "_opening",
-        "_parts", "_tokens", "_whole_ids",
+        "_base", "_chars", "_chunk_ids", "_chunk_tokens", "_chunks", "_closed", "_messages",
+        "_opening", "_parts", "_tokens", "_tools", "_whole_ids",
     )
 
-    def __init__(self, messages: tuple[Message, ...] = ()) -> None:
+    def __init__(self, messages: tuple[Message, ...] = (), tools: tuple[Tool, ...] = ()) -> None:
         self._base: _Node | None = None
         self._parts: list[Segment] = []
         self._chunks: list[str] = []
         self._chunk_ids: list[int] | None = []
         self._chunk_tokens = 0
         self._messages = messages
+        self._tools = tools
         self._chars = 0
         self._opening = 0
+        self._closed = 0
         self._tokens = Prompt(messages=messages).tokens
         self._whole_ids = not messages
 
@@ -81,6 +85,18 @@ class Context:
             self._parts.append(Segment("model", text, ids, self._chunk_tokens))
             self._chunks, self._chunk_ids, self._chunk_tokens = [], [], 0
 
+    def turn(self, messages: Sequence[Message]) -> None:
+        """Close the turn: what came since the last one goes to the engine as ``messages``.
+
+        Raises `Bug` where the opening is text: that has no turns.
+        """
+        if not self._messages:
+            raise Bug("a turn was closed in a context that is no conversation")
+        self._gather()
+        self._messages += tuple(messages)
+        self._closed = self._chars
+        self._whole_ids = False
+
     def mark_opening(self) -> None:
         """What is there now is the opening prompt; positions count from here."""
         self._opening = self._chars
@@ -91,9 +107,9 @@ class Context:
         if self._parts:
             self._base = _Node(self._base, self._parts)
             self._parts = []
-        child = Context(self._messages)
+        child = Context(self._messages, self._tools)
         child._base = self._base
-        child._chars, child._tokens = self._chars, self._tokens
+        child._chars, child._tokens, child._closed = self._chars, self._tokens, self._closed
         child._opening, child._whole_ids = self._opening, self._whole_ids
         return child
 
@@ -128,10 +144,11 @@ class Context:
         """Remove everything from position ``since`` on; returns what was removed, in order.
 
         A segment that straddles the cut is split; the part that stays is encoded again.
-        Raises `Bug` when ``since`` lies outside this thread's own text.
+        Raises `Bug` when ``since`` lies outside this thread's own text, or in a closed turn.
         """
-        if not 0 <= since <= self.length:
-            raise Bug(f"cut at {since}, but the thread's own text has {self.length} characters")
+        if not max(0, self._closed - self._opening) <= since <= self.length:
+            raise Bug(f"cut at {since}, but the thread's own text has {self.length} characters,"
+                      f" of which {max(0, self._closed - self._opening)} are closed")
         self._gather()
         excess = self.length - since
         removed: list[Segment] = []
@@ -158,11 +175,22 @@ class Context:
 
     def prompt(self) -> Prompt:
         """The whole context as an engine wants it."""
-        segments = list(self._backwards())
+        segments = list(self._open_segments())
         segments.reverse()
         text = "".join(s.text for s in segments)
-        ids = tuple(i for s in segments for i in s.ids or ()) if self._whole_ids else None
-        return Prompt(text=text, ids=ids, messages=self._messages)
+        if self._whole_ids:
+            ids = tuple(i for s in segments for i in s.ids or ())
+            return Prompt(text, ids, self._messages, self._tools)
+        return Prompt(text, None, self._messages, self._tools, _parts(segments))
+
+    def _open_segments(self) -> Iterator[Segment]:
+        """Those of the turn that is not closed, the last one first."""
+        wanted = self._chars - self._closed
+        for segment in self._backwards():
+            if self._closed and wanted <= 0:
+                return
+            wanted -= len(segment.text)
+            yield segment
 
     def _backwards(self) -> Iterator[Segment]:
         self._gather()
@@ -171,6 +199,18 @@ class Context:
         while node is not None:
             yield from reversed(node.parts)
             node = node.before
+
+
+def _parts(segments: Sequence[Segment]) -> tuple[str | tuple[int, ...], ...]:
+    """Ids where there are any, text between; nothing where there are none at all."""
+    if all(s.ids is None for s in segments):
+        return ()
+    parts: list[str | tuple[int, ...]] = []
+    for known, run in groupby(segments, key=lambda s: s.ids is not None):
+        alike = list(run)
+        parts.append(tuple(i for s in alike for i in s.ids or ()) if known
+                     else "".join(s.text for s in alike))
+    return tuple(part for part in parts if part)
 
 
 def make_segment(

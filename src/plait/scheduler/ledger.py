@@ -10,6 +10,11 @@ by one rule: *a lease is granted only if every account from the thread up to the
 it*. Siblings cannot overspend together, because what one has reserved is gone for the others
 until it is refunded. Nothing here waits; who cannot be served is told how much there is.
 
+A stream that runs alone is lent all that is left, and a thread that comes later, started while its
+parent still writes, would find nothing. So what an open lease has not spent yet can be taken back
+(`Ledger.make_room`), down to an equal share. The stream that loses it is none the worse: if it
+comes to the end of its smaller lease it asks again like everybody.
+
 The ring-fences are shares of the total that are set aside at the start: `JOIN_SHARE` so that there
 is room to merge what the threads found (the root and mergers may use it), `FALLBACK_SHARE` so that
 a failed parallel attempt can still be answered sequentially (only the fallback may). The same
@@ -118,12 +123,14 @@ class Account:
 class Lease:
     """Tokens that one stream may generate. Close it in a ``finally``."""
 
-    __slots__ = ("_account", "_left", "granted")
+    __slots__ = ("_account", "granted", "left", "shrunk")
 
     def __init__(self, account: Account, tokens: int | None) -> None:
         self._account = account
-        self._left = tokens or 0
+        self.left = tokens or 0
         self.granted = tokens
+        self.shrunk = False
+        """Some of it was taken back: the engine does not know where it ends now."""
 
     def spend(self, tokens: int) -> None:
         """Book generated tokens. An engine that overruns its limit is booked up to the lease:
@@ -131,14 +138,29 @@ class Lease:
         if self.granted is None:
             self._account._move(spent=tokens)
             return
-        tokens = min(tokens, self._left)
-        self._left -= tokens
+        tokens = min(tokens, self.left)
+        self.left -= tokens
         self._account._move(reserved=-tokens, spent=tokens)
 
     def close(self) -> None:
         """Refund what was not spent. Harmless the second time."""
-        self._account._move(reserved=-self._left)
-        self._left = 0
+        self._account._move(reserved=-self.left)
+        self.left = 0
+
+    @property
+    def run_out(self) -> bool:
+        """Is it at an end of which the engine does not know?"""
+        return self.shrunk and not self.left
+
+    def give_back(self, tokens: int, to: Account) -> None:
+        """Free ``tokens`` that are not spent yet, if that leaves more for ``to``."""
+        before = to.available
+        self._account._move(reserved=-tokens)
+        if to.available == before:
+            self._account._move(reserved=tokens)
+            return
+        self.left -= tokens
+        self.shrunk = True
 
 
 class Ledger:
@@ -151,6 +173,31 @@ class Ledger:
         self.run = Account(total)
         self.work = self.run.open(None if total is None else total - fallback)
         self.branches = self.work.open(None if total is None else total - fallback - join)
+        self._leases: dict[Lease, None] = {}  # a set that keeps its order
+
+    def lend(self, account: Account, tokens: int | None) -> Lease:
+        """A lease on ``account`` that `make_room` may shrink. End it with `settle`."""
+        lease = account.reserve(tokens)
+        self._leases[lease] = None
+        return lease
+
+    def settle(self, lease: Lease) -> None:
+        """Close a lease that was lent."""
+        del self._leases[lease]
+        lease.close()
+
+    def make_room(self, account: Account, least: int, contenders: int) -> None:
+        """If less than ``least`` tokens are left for ``account``, take back from open leases what
+        is more than one of ``contenders`` equal shares (but not below ``least``)."""
+        available = account.available
+        if available is None or available >= least:
+            return
+        pool = available + sum(lease.left for lease in self._leases)
+        share = max(pool // max(1, contenders), least)
+        for lease in sorted(self._leases, key=lambda lease: -lease.left):
+            spare = min(lease.left - share, share - (account.available or 0))
+            if spare > 0:
+                lease.give_back(spare, account)
 
     def account_for(self, role: Role) -> Account:
         """Where a thread that serves ``role`` draws its tokens, the root excepted."""

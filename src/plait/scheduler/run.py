@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from plait.core import Outcome, Plan, Prompt, Request, Segment
+from plait.core import Outcome, Plan, Price, Prompt, Request, Segment
 from plait.core.events import Appended, Ended, Event, Noted, Role, Started
 from plait.errors import Bug, EngineError
 from plait.interfaces import Body, ChildSpec, Engine, Room
@@ -25,6 +25,7 @@ from plait.scheduler.child import ScheduledChild
 from plait.scheduler.context import Context, make_segment
 from plait.scheduler.ledger import FALLBACK_SHARE, Ledger
 from plait.scheduler.live import LiveGate
+from plait.scheduler.purse import FREE, Purse
 from plait.scheduler.thread import ScheduledThread
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Run:
         limiter: Limiter,
         emit: Callable[[Event], None],
         run_id: str,
+        prices: Mapping[str, Price] | None = None,
     ) -> None:
         self.request = request
         self.plan = plan
@@ -51,6 +53,8 @@ class Run:
         self.limiter = limiter
         self.emit = emit
         self.ledger = Ledger(request.budget.total_tokens, parallel=plan.method != "sequential")
+        self.purse = Purse(request.budget.cost, parallel=plan.method != "sequential")
+        self._prices = prices or {}
         self.live = LiveGate(request.budget.live_tokens)
         widths = [w for w in (plan.width, request.budget.width) if w is not None]
         self.width = min(widths, default=NO_WIDTH_LIMIT)
@@ -59,6 +63,7 @@ class Run:
         self._engines = engines
         self._started = anyio.current_time()
         self._threads = 1
+        self._refusals: set[str] = set()
         self._clocks: dict[str, int] = {}
         self._endings: dict[str, anyio.Event] = {}
         self._tasks: TaskGroup | None = None
@@ -78,7 +83,8 @@ class Run:
         Raises what ``body`` raises. After `Budget.seconds` the root ends with what it has.
         """
         engine = self.engine_for("thread")
-        root = ScheduledThread(self, "0", engine, Context(prompt.messages), self.ledger.work)
+        root = ScheduledThread(self, "0", engine, Context(prompt.messages, prompt.tools),
+                               self.ledger.work)
         self.root = root
         self.emit(Started(self.now(), "0", None, "root", "thread", 0))
         self._open_context(root, prompt, engine, opening=True)
@@ -114,6 +120,9 @@ class Run:
         """Make a child of ``parent`` and let it go; see `plait.interfaces.Thread.start`."""
         if self._tasks is None:
             raise Bug("a thread was started in a run that is not running")
+        if spec.role == "fallback":  # nobody will join what the attempt before it has started
+            for other in parent.children:
+                other.cancel("the attempt was given up")
         name = f"{parent.name}.{len(parent.children)}"
         base = parent.context.fork() if spec.family == "fork" else Context()
         child = ScheduledChild(self, name, parent, spec, body, base)
@@ -127,7 +136,9 @@ class Run:
         self.emit(Started(self.now(), name, parent.name, spec.family, spec.role, at, spec.label,
                           spec.after))
         if refusal := self._refusal(parent):
-            parent.note(f"thread {name} was not started: {refusal}", warning=True)
+            first = refusal not in self._refusals  # a model may ask for thousands
+            self._refusals.add(refusal)
+            parent.note(f"thread {name} was not started: {refusal}", warning=first)
             child.end(Outcome("budget", reason=refusal))
         else:
             self._tasks.start_soon(self._live, child)
@@ -195,7 +206,7 @@ class Run:
         prompt = spec.prompt or Prompt(text=spec.text)
         context = child.base.fork()
         if spec.family == "spawn":
-            context = Context(prompt.messages)
+            context = Context(prompt.messages, prompt.tools)
         thread = ScheduledThread(self, child.name, engine, context, account,
                                  clock=child.start_clock, limit=spec.limit)
         thread.role = spec.role
@@ -232,6 +243,10 @@ class Run:
         """The engine that serves ``role``; the one for plain threads unless another is named."""
         return self._engines.get(role) or self._engines["thread"]
 
+    def price_of(self, engine: Engine) -> Price:
+        """What the engine's model costs."""
+        return self._prices.get(engine.model, FREE)
+
     def child_ended(self, child: ScheduledChild) -> None:
         """Book the end of ``child`` and wake whoever waits for it."""
         self._clocks[child.name] = child.thread.clock if child.thread else child.start_clock
@@ -266,6 +281,7 @@ class Run:
     def check(self) -> None:
         """Raise `Bug` if an ended run holds anything."""
         self.ledger.check()
+        self.purse.check()
         if self.ledger.reserved or self.live.held:
             raise Bug("an ended run holds reservations")
         unended = [name for name, event in self._endings.items() if not event.is_set()]

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Literal
 
 import anyio
 
-from plait.core import Finish, Outcome, Sampling, Stops
+from plait.core import Finish, Message, Outcome, Sampling, Stops
 from plait.core.events import Appended, Committed, Joined, Noted, Rewrote, Role
+from plait.core.text import RETURNS
 from plait.interfaces import Body, Child, ChildSpec, Engine, Room, Thread
 from plait.scheduler.child import ScheduledChild
 from plait.scheduler.context import Context, make_segment
@@ -96,8 +97,10 @@ class ScheduledThread:
         for part in parts:
             if isinstance(part, str):
                 segments = [make_segment("runtime", part, self.engine.encode)] if part else []
-            else:
+            elif part.segments or not part.text:
                 segments = [replace(s, author="runtime") for s in part.segments]
+            else:  # a thread that was cancelled, or an outcome that a method made
+                segments = [make_segment("runtime", part.text, self.engine.encode)]
             for segment in segments:
                 self.context.add(segment)
             if segments:
@@ -113,6 +116,10 @@ class ScheduledThread:
         if removed:  # at the very end it is an append
             self.run.emit(Rewrote(self.run.now(), self.name, 0 if reset else lost, gone, reset))
         self.append(*parts)
+
+    def turn(self, said: Message, *replies: Message) -> None:
+        self.append(*(f"\n{RETURNS}{reply.content}\n" for reply in replies))
+        self.context.turn((said, *replies))
 
     def note(self, what: str, *, warning: bool = False) -> None:
         self.run.emit(Noted(self.run.now(), self.name, what, warning))
@@ -206,16 +213,41 @@ class ScheduledThread:
             reserve = run.ledger.path_reserve(budget.critical_tokens, self.role, self.level)
             left = budget.critical_tokens - reserve - self.clock
             grants.append(Grant(left, "budget", "critical-path tokens"))
+        run.ledger.make_room(self.account, LEAST_SHARE, run.contenders)
         available = self.account.available
         if available is not None:
             share = max(-(-available // max(1, run.contenders)), min(available, LEAST_SHARE))
             grants.append(Grant(share, "budget", "total tokens", renewable=share < available))
-        if not grants:
-            return Grant(None)
-        best = min(grants, key=lambda g: g.tokens if g.tokens is not None else 0)
+        best = min(grants, key=lambda g: g.tokens if g.tokens is not None else 0,
+                   default=Grant(None))
+        best = self._affordable(self._live(best))
         if best.tokens is not None and best.tokens <= 0:
             return Grant(0, best.ends, best.what)
         return best
+
+    def _live(self, best: Grant) -> Grant:
+        """``best`` within what the engine may hold for the whole run. Where nothing else limits a
+        stream it gets a share, so that one does not hold everything."""
+        live = self.run.request.budget.live_tokens
+        if live is None:
+            return best
+        room = live - self.context.tokens
+        if best.tokens is not None:
+            return best if best.tokens <= room else Grant(room, "budget", "live context tokens")
+        share = max(live // max(1, self.run.contenders) - self.context.tokens,
+                    min(room, LEAST_SHARE))
+        return Grant(share, "budget", "live context tokens", renewable=share < room)
+
+    def _affordable(self, best: Grant) -> Grant:
+        """``best`` within what the run may cost; a share of it where many want the same money."""
+        run = self.run
+        tokens = run.purse.affordable(run.price_of(self.engine), self.context.tokens, self.role)
+        if tokens is None:
+            return best
+        share = max(-(-tokens // max(1, run.contenders)), min(tokens, LEAST_SHARE))
+        if best.tokens is not None and best.tokens <= share:
+            return best
+        return Grant(share, "budget", "cost", renewable=share < tokens)
 
     def next_seed(self, sampling: Sampling) -> int | None:
         """A seed that depends on the request and on the place in the tree, never on timing."""

@@ -7,7 +7,8 @@ does not run. All three are given back in `_close`, however the stream ends.
 A lease is a *share* of what is left when many threads want the same tokens. A thread that has
 used up its share and is not done asks again (`_Grant.renewable`): the engine continues from a
 prompt that it has in its cache, and threads that need little leave their part to those that need
-much.
+much; a stop that lies across two such requests is found by `Seam`. Inside a call of a tool there is
+no asking again, since no server continues one: it ends cut off, and whoever reads it sees that.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from plait.core import Chunk, Finish, Sampling, Stops
+from plait.core import Chunk, Finish, Sampling, Stops, Usage
 from plait.core.events import Answered, Asked, Noted, Wrote
 from plait.errors import EngineError, EngineOverloaded, EngineUnreachable
 from plait.scheduler.ledger import Lease
+from plait.scheduler.purse import Hold
+from plait.scheduler.seam import Seam
 
 if TYPE_CHECKING:
     from plait.scheduler.thread import ScheduledThread
@@ -49,8 +52,11 @@ class Writing:
         self._until = until
         self._left = limit
         self._sampling = sampling
+        self._seam = Seam(until.strings + sampling.stop)
         self._grant = Grant(0)
         self._lease: Lease | None = None
+        self._hold: Hold | None = None
+        self._usage: Usage | None = None
         self._source: AsyncIterator[Chunk] | None = None
         self._request: AbstractAsyncContextManager[AsyncIterator[Chunk]] | None = None
         self._live = 0
@@ -58,6 +64,7 @@ class Writing:
         self._asked_at = 0.0
         self._written = 0
         self._estimated = False
+        self._called = False
         self._done = False
 
     async def __aenter__(self) -> Writing:
@@ -80,8 +87,10 @@ class Writing:
             if self._source is None and not await self._open():
                 self._finish(self._grant.ends, self._grant.what)
                 return Chunk(finish=self._grant.ends)
-            chunk = await self._take(await self._next())
-            if chunk is not None:
+            found = await self._next()
+            if found.finish is None and self._lease is not None and self._lease.run_out:
+                await self._leave()
+            elif (chunk := await self._take(found)) is not None:
                 return chunk
         raise StopAsyncIteration
 
@@ -97,11 +106,16 @@ class Writing:
             self._live = live
             await run.limiter.acquire(run.id)
             self._holds_slot = True
-            self._grant = thread.grant(self._left)  # siblings may have spent meanwhile
+            asked, self._grant = self._grant, thread.grant(self._left)  # siblings may have spent
+            if asked.tokens is not None and self._grant.tokens is not None:
+                self._grant = min(asked, self._grant, key=lambda g: g.tokens or 0)
             if self._grant.tokens == 0:
                 await self._close()
                 return False
-            self._lease = thread.account.reserve(self._grant.tokens)
+            self._lease = run.ledger.lend(thread.account, self._grant.tokens)
+            self._usage = None
+            self._hold = run.purse.hold(
+                run.price_of(thread.engine), thread.context.tokens, self._grant.tokens)
             sampling = replace(
                 self._sampling,
                 max_tokens=self._grant.tokens,
@@ -142,29 +156,59 @@ class Writing:
     async def _take(self, chunk: Chunk) -> Chunk | None:
         """Book a chunk; None if there is nothing in it for the reader."""
         thread, run = self._thread, self._thread.run
-        if chunk.tokens or chunk.text:
+        if across := self._seam.take(chunk.text):
+            chunk = self._cut(chunk, *across)
+        if chunk.tokens or chunk.text or chunk.calls:
             if self._written == 0:
                 run.limiter.succeeded(anyio.current_time() - self._asked_at)
             self._written += chunk.tokens
             self._estimated |= chunk.estimated
             if self._left is not None:
                 self._left -= chunk.tokens
-            if self._lease is not None:
-                self._lease.spend(chunk.tokens)
-            thread.context.write(chunk.text, chunk.ids, chunk.tokens)
+            self._spend(chunk.tokens)
+            text = chunk.text
+            if chunk.calls:
+                self._called = True
+                text += "".join(delta.shown for delta in chunk.calls)
+            thread.context.write(text, chunk.ids, chunk.tokens)
             thread.tokens += chunk.tokens
-            run.emit(Wrote(run.now(), thread.name, chunk.text, chunk.tokens, chunk.estimated))
+            run.emit(Wrote(run.now(), thread.name, text, chunk.tokens, chunk.estimated))
         if chunk.finish is None:
-            return chunk if chunk.text or chunk.tokens else None
+            return chunk if chunk.text or chunk.tokens or chunk.calls else None
         self._record(chunk.finish, chunk)
+        self._usage = chunk.usage
         await self._close()
         finish, what = chunk.finish, "the context window"
         if finish == "length":
-            if self._grant.renewable:
+            if self._grant.renewable and not self._called:
+                self._seam.cross()
                 return replace(chunk, finish=None) if chunk.text or chunk.tokens else None
             finish, what = self._grant.ends, self._grant.what
         self._finish(finish, what)
         return replace(chunk, finish=finish)
+
+    def _spend(self, tokens: int) -> None:
+        if self._lease is not None:
+            self._lease.spend(tokens)
+        if self._hold is not None:
+            self._hold.spend(tokens)
+
+    async def _leave(self) -> None:
+        """The text goes on beyond a lease that others got a part of: ask again. The chunk that
+        shows it is dropped; one that ends the text would have been taken."""
+        self._record("left")
+        await self._close()
+        self._seam.cross()
+        if self._called:
+            self._finish("budget", "total tokens")
+
+    def _cut(self, chunk: Chunk, end: int, stop: str) -> Chunk:
+        """``chunk`` as an engine would have sent it that had seen all of ``stop``."""
+        ids = chunk.ids
+        if ids is not None and end < len(chunk.text):
+            again = self._thread.engine.encode(chunk.text[:end])
+            ids = None if again is None else tuple(again)
+        return replace(chunk, text=chunk.text[:end], ids=ids, finish="stop", stop=stop)
 
     def _finish(self, finish: Finish, what: str) -> None:
         self._done = True
@@ -205,8 +249,11 @@ class Writing:
                     await request.__aexit__(None, None, None)
         finally:
             if self._lease is not None:
-                self._lease.close()
+                run.ledger.settle(self._lease)
                 self._lease = None
+            if self._hold is not None:
+                self._hold.close(self._usage)
+                self._hold = None
             if self._holds_slot:
                 self._holds_slot = False
                 run.limiter.release()

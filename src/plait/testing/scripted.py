@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import anyio
 import anyio.lowlevel
 
-from plait.core import Chunk, Finish, Prompt, Request, Sampling, Usage, after_thinking
+from plait.core import CallDelta, Chunk, Finish, Prompt, Request, Sampling, Usage
+from plait.core.reading import after_thinking
 from plait.errors import EngineError
 from plait.interfaces import Capabilities, Load, Opening
 
@@ -32,6 +33,7 @@ class Play:
 
     ``every``: seconds a piece; ``first``: seconds before the first. ``chunk``: pieces a chunk.
     ``logprob``: of every piece, for requests that ask for them.
+    ``calls`` of tools, each a name and its arguments, follow the text.
     ``error`` is raised after ``error_after`` pieces instead of going on. ``finish``: how the
     text ends when no stop and no limit ends it.
     """
@@ -44,6 +46,7 @@ class Play:
     error_after: int = 0
     finish: Finish = "eos"
     logprob: float | None = None
+    calls: Sequence[tuple[str, str]] = ()
 
 
 Script = Callable[[str, Sampling], Play | str]
@@ -62,15 +65,18 @@ class Calls:
 
 
 class ScriptedEngine:
-    """See the module's docstring. ``ids``: speak token ids as well, like an embedded engine."""
+    """See the module's docstring. ``ids``: speak token ids as well, like an embedded engine.
+    ``pieces``: how text is cut into tokens (``list``: a character each, so no tag is one)."""
 
     name = "scripted"
     model = "script"
 
     def __init__(
-        self, script: Script, *, ids: bool = False, window: int | None = None, every: float = 0.01
+        self, script: Script, *, ids: bool = False, window: int | None = None, every: float = 0.01,
+        pieces: Callable[[str], list[str]] | None = None,
     ) -> None:
         self._script = script
+        self._cut = pieces or cut_pieces
         self._every = every
         self._vocabulary: dict[str, int] | None = {} if ids else None
         self._pieces: list[str] = []
@@ -82,7 +88,7 @@ class ScriptedEngine:
     def encode(self, text: str, *, opening: bool = False) -> Sequence[int] | None:
         if self._vocabulary is None:
             return None
-        return [self._id(piece) for piece in cut_pieces(text)]
+        return [self._id(piece) for piece in self._cut(text)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids`` as `encode` gave them."""
@@ -133,21 +139,26 @@ class ScriptedEngine:
         if isinstance(play, str):
             play = Play(play, every=self._every)
         body, stop, finish = _until_stop(play, sampling)
-        pieces = cut_pieces(body)
+        pieces: list[str | CallDelta] = [*self._cut(body)]
+        if stop is None:
+            pieces += _cut_calls(play.calls)
         if sampling.max_tokens is not None and len(pieces) > sampling.max_tokens:
             pieces, stop, finish = pieces[: sampling.max_tokens], None, "length"
         await anyio.sleep(play.first)
         size = max(1, play.chunk)
-        prompt_tokens = len(cut_pieces(text))
+        prompt_tokens = len(self._cut(text))
         for start in range(0, len(pieces), size):
             if play.error is not None and start >= play.error_after:
                 raise play.error
             group = pieces[start : start + size]
             await anyio.sleep(play.every * len(group))
-            ids = tuple(self._id(p) for p in group) if self._vocabulary is not None else None
+            words = [p for p in group if isinstance(p, str)]
+            calls = tuple(p for p in group if isinstance(p, CallDelta))
+            known = self._vocabulary is not None and not calls
+            ids = tuple(self._id(p) for p in words) if known else None
             sure = None if play.logprob is None or not sampling.logprobs else play.logprob
             logprobs = None if sure is None else (sure,) * len(group)
-            yield Chunk("".join(group), len(group), ids, logprobs)
+            yield Chunk("".join(words), len(group), ids, logprobs, calls=calls)
         if play.error is not None:
             raise play.error
         await anyio.lowlevel.checkpoint()
@@ -169,6 +180,15 @@ class ScriptedEngine:
 def cut_pieces(text: str) -> list[str]:
     """The pieces (this engine's tokens) of ``text``; joined they are the text again."""
     return _PIECE.findall(text)
+
+
+def _cut_calls(calls: Sequence[tuple[str, str]]) -> list[CallDelta]:
+    """Calls as their tokens: the name, then the pieces of the arguments."""
+    found = []
+    for index, (name, arguments) in enumerate(calls):
+        found.append(CallDelta(index, f"call_{index}", name))
+        found += [CallDelta(index, arguments=piece) for piece in cut_pieces(arguments)]
+    return found
 
 
 def _until_stop(play: Play, sampling: Sampling) -> tuple[str, str | None, Finish]:

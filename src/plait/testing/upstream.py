@@ -17,52 +17,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import anyio
 import orjson
 from aiohttp import web
 
+from plait.testing.replies import EOS, Body, Dialect, Reply, Writing
 from plait.testing.scripted import cut_pieces
-
-Body = Mapping[str, Any]
-Dialect = Literal["vllm", "sglang", "llamacpp", "generic"]
-EOS = "<|end|>"
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What the server does on one call.
-
-    ``text`` is cut into pieces of about a word unless it comes in pieces. ``thoughts`` go before
-    it in the field ``thoughts_field`` (chat only). ``finish`` is how it ends if no stop and no
-    limit ends it. ``status`` other than 200 refuses the call with ``error``; with status 200
-    ``error`` is sent as an event after ``fail_after`` pieces; ``break_after``: the connection is
-    cut after so many. ``gate``: an event to wait for after ``gate_after`` pieces. ``usage`` and
-    ``done`` tell whether those parts of the stream are sent; ``raw`` replaces all of it.
-    ``seconds``: how long the text takes, its pieces at even distances; 0: no time at all.
-    """
-
-    text: str | Sequence[str] = ""
-    thoughts: Sequence[str] = ()
-    thoughts_field: str = "reasoning"
-    finish: str = "stop"
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    error: object = None
-    fail_after: int = 0
-    break_after: int | None = None
-    gate: anyio.Event | None = None
-    gate_after: int = 0
-    cached: int = 0
-    usage: bool = True
-    done: bool = True
-    raw: Sequence[bytes] | None = None
-    content_type: str = "text/event-stream"
-    seconds: float = 0.0
-
 
 Script = Callable[[Body], Reply | str]
 
@@ -110,6 +74,10 @@ class Upstream:
         self.headers: list[Mapping[str, str]] = []
         self.metrics: str | None = None
         """What ``/metrics`` says; None: it is not there."""
+        self.tools = True
+        """False: it refuses tools, as vLLM does when it was started without a parser of calls."""
+        self.spelled: set[str] = set()
+        """Tags that the model's tokenizer does not know: it cuts them into letters."""
         self.hidden: set[str] = set()
         """Paths that are not there."""
         self.url = ""
@@ -164,7 +132,7 @@ class Upstream:
 
     def render(self, messages: Sequence[Body], open_end: bool = False) -> str:
         """``messages`` in this model's chat template."""
-        text = "".join(f"<|{m['role']}|>{m['content']}{EOS}" for m in messages)
+        text = "".join(f"<|{m['role']}|>{m['content']}{_called(m)}{EOS}" for m in messages)
         return text.removesuffix(EOS) if open_end else f"{text}<|assistant|>"
 
     # --- endpoints -----------------------------------------------------------------------------
@@ -209,7 +177,7 @@ class Upstream:
                 return [{"id": i, "is_processing": i < self.calls.open} for i in range(4)]
             case ("llamacpp", "/apply-template"):
                 return {"prompt": self.render(body["messages"])}
-            case ("vllm" | "sglang", "/tokenize"):
+            case ("vllm" | "sglang" | "llamacpp", "/tokenize"):
                 return self._tokenize(body)
             case ("vllm" | "sglang", "/detokenize"):
                 name = "prompt" if self._dialect == "vllm" else "text"
@@ -217,18 +185,23 @@ class Upstream:
         return None
 
     def _tokenize(self, body: Body) -> object:
-        text = body.get("prompt")
+        text = body.get("content" if self._dialect == "llamacpp" else "prompt")
         if text is None and not self._template:
             return _refuse(400, "no chat template")
         if text is None:
             text = self.render(body["messages"], bool(body.get("continue_final_message")))
-        return {"tokens": [self.token(p) for p in cut_pieces(text)]}
+        return {"tokens": [self.token(p) for p in self._cut(text)]}
+
+    def _cut(self, text: str) -> list[str]:
+        return list(text) if text in self.spelled else cut_pieces(text)
 
     # --- text ----------------------------------------------------------------------------------
 
     def _reply(self, body: Body, number: int) -> Reply:
         script = self._script
         if callable(script):
+            if isinstance(body.get("prompt"), list):  # a script reads text
+                body = {**body, "prompt": "".join(self._words[i] for i in body["prompt"])}
             found = script(body)
         elif isinstance(script, (str, Reply)):
             found = script
@@ -244,6 +217,9 @@ class Upstream:
         self._count("started")
         how = "failed"
         try:
+            if body.get("tools") and not self.tools:
+                how = "refused"
+                return _refuse(400, NO_TOOLS)
             reply = self._reply(body, number)
             if reply.status != 200:
                 how = "refused"
@@ -292,7 +268,7 @@ class Upstream:
         return True
 
     def _events(self, path: str, reply: Reply, body: Body) -> Iterator[bytes]:
-        writing = _Writing(self, reply, body, self._dialect)
+        writing = Writing(self, reply, body, self._dialect)
         if path == "/completion":
             objects = writing.native()
         elif path == "/v1/completions":
@@ -305,104 +281,14 @@ class Upstream:
             yield b"data: [DONE]\n\n"
 
 
-class _Writing:
-    """One text, in the objects of one dialect's stream."""
-
-    def __init__(self, upstream: Upstream, reply: Reply, body: Body, dialect: Dialect) -> None:
-        self._upstream = upstream
-        self._reply = reply
-        self._body = body
-        self._dialect = dialect
-        pieces = cut_pieces(reply.text) if isinstance(reply.text, str) else list(reply.text)
-        self._pieces, self._stop, self._reason = self._until_stop(pieces or [""])
-        limit = body.get("max_tokens", body.get("max_completion_tokens", body.get("n_predict")))
-        if isinstance(limit, int) and limit < len(self._pieces):
-            self._pieces, self._stop, self._reason = self._pieces[:limit], None, "length"
-        self._generated = len(self._pieces) + len(reply.thoughts)
-        self._shows_eos = dialect in ("vllm", "sglang") and body.get("skip_special_tokens") is False
-        if self._reason == "stop" and self._stop is None and self._shows_eos:
-            self._pieces = [*self._pieces, EOS]
-            self._generated += 1
-
-    def _until_stop(self, pieces: list[str]) -> tuple[list[str], str | None, str]:
-        """The pieces as this dialect shows them, the stop that was hit, and the finish."""
-        text = "".join(pieces)
-        stops = self._body.get("stop") or []
-        hits = [(text.find(s) + len(s), s) for s in stops if s in text]
-        if not hits:
-            return pieces, None, self._reply.finish
-        end, stop = min(hits)
-        keeps = self._body.get("include_stop_str_in_output") if self._dialect == "vllm" else (
-            self._dialect == "sglang" and self._body.get("no_stop_trim"))
-        end -= 0 if keeps else len(stop)
-        kept: list[str] = []
-        for piece in pieces:
-            if end > 0 or not kept:
-                kept.append(piece[:max(0, end)])
-            end -= len(piece)
-        return kept, stop, "stop"
-
-    def _usage(self) -> dict[str, object]:
-        prompt = self._body.get("prompt", "")
-        if "messages" in self._body:
-            prompt = self._upstream.render(self._body["messages"])
-        length = len(cut_pieces(prompt)) if isinstance(prompt, str) else len(prompt)
-        return {"prompt_tokens": length, "completion_tokens": self._generated,
-                "prompt_tokens_details": {"cached_tokens": self._reply.cached}}
-
-    def _choice(self, piece: str, last: bool) -> dict[str, object]:
-        choice: dict[str, object] = {"index": 0, "finish_reason": self._reason if last else None}
-        if self._body.get("return_token_ids"):
-            choice["token_ids"] = [self._upstream.token(piece)]
-        if self._dialect == "vllm":
-            choice["stop_reason"] = self._stop if last else None
-        elif self._dialect == "sglang" and last:
-            eos = self._upstream.token(EOS)
-            choice["matched_stop"] = self._stop or (eos if self._reason == "stop" else None)
-        return choice
-
-    def _tail(self) -> Iterator[dict[str, object]]:
-        if self._reply.usage and (self._body.get("stream_options") or {}).get("include_usage"):
-            yield {"choices": [], "usage": self._usage()}
-
-    def completion(self) -> Iterator[dict[str, object]]:
-        """Objects of ``/v1/completions``."""
-        for number, piece in enumerate(self._pieces, 1):
-            choice = self._choice(piece, number == len(self._pieces))
-            if self._body.get("logprobs") is not None:
-                choice["logprobs"] = {"token_logprobs": [-0.5], "tokens": [piece]}
-            yield {"choices": [{**choice, "text": piece}]}
-        yield from self._tail()
-
-    def chat(self) -> Iterator[dict[str, object]]:
-        """Objects of ``/v1/chat/completions``."""
-        yield {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}
-        for thought in self._reply.thoughts:
-            choice = self._choice(thought, last=False)
-            yield {"choices": [{**choice, "delta": {self._reply.thoughts_field: thought}}]}
-        for number, piece in enumerate(self._pieces, 1):
-            choice = self._choice(piece, number == len(self._pieces))
-            if self._body.get("logprobs"):
-                choice["logprobs"] = {"content": [{"token": piece, "logprob": -0.5}]}
-            yield {"choices": [{**choice, "delta": {"content": piece}}]}
-        yield from self._tail()
-
-    def native(self) -> Iterator[dict[str, object]]:
-        """Objects of llama.cpp's ``/completion``."""
-        usage = self._usage()
-        count = 0
-        for count, piece in enumerate(self._pieces, 1):
-            entry: dict[str, object] = {"content": piece, "tokens": [self._upstream.token(piece)],
-                                        "stop": False, "tokens_predicted": count}
-            if self._body.get("n_probs"):
-                entry["completion_probabilities"] = [{"token": piece, "logprob": -0.5}]
-            yield entry
-        kind = "limit" if self._reason == "length" else "word" if self._stop else "eos"
-        yield {"content": "", "tokens": [], "stop": True, "stop_type": kind,
-               "stopping_word": self._stop or "", "tokens_predicted": count,
-               "tokens_evaluated": usage["prompt_tokens"],
-               "timings": {"cache_n": self._reply.cached}}
-
-
 def _refuse(status: int, why: str) -> web.Response:
     return web.json_response({"error": {"message": why, "code": status}}, status=status)
+
+
+def _called(message: Body) -> str:
+    """The calls of a message, in this model's chat template."""
+    functions = [call["function"] for call in message.get("tool_calls") or ()]
+    return "".join(f"<|call|>{f['name']} {f['arguments']}" for f in functions)
+
+
+NO_TOOLS = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'

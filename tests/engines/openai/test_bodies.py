@@ -1,7 +1,7 @@
 """Requests hold what was set, in the words of the server they go to."""
 
 from plait.core import Message, Prompt, Sampling
-from plait.engines.openai.dialects import GENERIC, LLAMACPP, SGLANG, VLLM
+from plait.engines.openai.dialects import GENERIC, LLAMACPP, SGLANG, TAGS, VLLM
 from plait.engines.openai.wire import (
     chat_body,
     completion_body,
@@ -10,6 +10,8 @@ from plait.engines.openai.wire import (
     read_completion,
     read_native,
 )
+from plait.protocols import CATALOGUE
+from tests.fuzz.grammar import tags_of
 
 ASK = (Message("user", "hi"),)
 
@@ -113,3 +115,10 @@ def test_the_last_object_of_llama_cpp_tells_all() -> None:
     assert read_native({"stop": True, "stop_type": "limit"}).finish == "length"
     ended = read_native({"stop": True, "stop_type": "eos", "stopping_word": ""})
     assert (ended.finish, ended.stop, ended.stop_reported) == ("stop", None, True)
+
+
+def test_llamacpp_is_asked_to_show_every_tag_of_the_block_formats() -> None:
+    forms = [known.form for known in CATALOGUE.values() if known.form]
+    assert {tag for form in forms for tag in tags_of(form)} <= set(TAGS)
+    body = native_body("m", Prompt("x"), Sampling(stop=("<own>",)))
+    assert body["preserved_tokens"] == [*TAGS, "<own>"]

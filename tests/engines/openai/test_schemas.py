@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from plait.core import Message, Prompt, Sampling
-from plait.testing.upstream import Reply
+from plait.testing.replies import Reply
 from tests.engines.openai.help import chunks_of, served, text_of
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}

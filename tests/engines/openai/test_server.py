@@ -3,7 +3,8 @@
 import anyio
 import pytest
 
-from plait.core import Message, Request, after_thinking
+from plait.core import Message, Request
+from plait.core.reading import after_thinking
 from plait.engines.openai import OpenAIEngine
 from plait.engines.openai.dialects import LLAMACPP, VLLM
 from plait.engines.openai.load import read_metrics

@@ -77,6 +77,10 @@ class NanoEngine:
         return Stream(self._worker, self._sequence(prompt, sampling))
 
     def _sequence(self, prompt: Prompt, sampling: Sampling) -> Sequence:
+        if prompt.tools:
+            raise EngineRefused("the models of the embedded engine call no tools",
+                                hint="Pass `--engine http://...` for a model that does, or use "
+                                     "the method `native`.")
         if prompt.messages:
             raise EngineRefused("the embedded engine has no chat template",
                                 hint="Give it a prompt as text or token ids, or pass "

@@ -10,6 +10,7 @@ What it sees to:
   last chunk, so that the chunks' tokens add up to the engine's own number.
 - **Thoughts are visible.** Servers with a reasoning parser send them in a field of their own; in
   our text they stand between ``<think>`` and ``</think>``.
+- **Calls of tools go beside the text**, piece by piece as they come.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from plait.core import Chunk, Finish, Sampling, Usage
-from plait.core.thinking import CLOSE, OPEN
+from plait.core.reading import END_THINK, THINK
 from plait.engines.openai.dialects import Dialect
 from plait.engines.openai.wire import Piece
 
@@ -67,8 +68,13 @@ class Assembler:
         self._held: Chunk | None = None
         self.cut = False
         """It was ended by us; the server would go on."""
-        self._thinking = before.rfind(OPEN) > before.rfind(CLOSE)
+        self.unsettled: tuple[tuple[int, ...], str, tuple[int, ...]] | None = None
+        """All ids, all text and the last chunk's ids of a text that a stop has ended perhaps in
+        the middle of a token; only the server's tokenizer can tell."""
+        self._ids: list[int] = []
+        self._thinking = before.rfind(THINK) > before.rfind(END_THINK)
         self._wrapping = False
+        self._called = False
 
     @property
     def ended(self) -> bool:
@@ -78,7 +84,7 @@ class Assembler:
     @property
     def started(self) -> bool:
         """Something of the text has been seen."""
-        return self._generated > 0 or len(self._texts) > 1
+        return self._generated > 0 or len(self._texts) > 1 or self._called
 
     def closing_id(self, piece: Piece) -> int | None:
         """The token that ended the text by itself, if ``piece`` tells: its text is no answer."""
@@ -107,12 +113,12 @@ class Assembler:
             return None
         if chunk.text:
             self._texts.append(chunk.text)
-        return chunk if chunk.text or chunk.tokens else None
+        return chunk if chunk.text or chunk.tokens or chunk.calls else None
 
     def last(self) -> Chunk:
         """The closing chunk: finish, stop, usage, and the tokens that no other chunk has."""
         finish, usage = self._finish or "eos", self._usage
-        text = CLOSE if self._wrapping and finish == "eos" else ""
+        text = END_THINK if self._wrapping and finish == "eos" else ""
         missing = 0
         if usage is None:
             read = max(1, len(self._texts[0]) // 4)
@@ -132,8 +138,11 @@ class Assembler:
         self._generated += tokens
         self._exact &= not guessed
         ids = piece.ids if self._dialect.token_ids else None
+        self._ids += ids or ()
         logprobs = piece.logprobs if self._sampling.logprobs else None
-        return Chunk(self._spoken(piece), tokens, ids, logprobs, estimated=guessed)
+        self._called |= bool(piece.calls)
+        return Chunk(self._spoken(piece), tokens, ids, logprobs, calls=piece.calls,
+                     estimated=guessed)
 
     def _tokens(self, piece: Piece) -> tuple[int, bool]:
         """How many tokens a piece has, and whether that is a guess."""
@@ -143,7 +152,7 @@ class Assembler:
             return len(piece.ids), False
         if piece.logprobs is not None:
             return len(piece.logprobs), False
-        some = bool(piece.text or piece.reasoning)
+        some = bool(piece.text or piece.reasoning or piece.calls)
         return int(some), some
 
     def _spoken(self, piece: Piece) -> str:
@@ -151,12 +160,12 @@ class Assembler:
         text = ""
         if piece.reasoning:
             if not self._thinking:
-                text = OPEN
+                text = THINK
             self._thinking = self._wrapping = True
             text += piece.reasoning
-        if piece.text:
+        if piece.text or piece.calls:
             if self._wrapping:
-                text += CLOSE
+                text += END_THINK
                 self._thinking = self._wrapping = False
             text += piece.text
         return text
@@ -207,9 +216,11 @@ class Assembler:
         if place < 0:
             return replace(chunk, text=chunk.text + stop, ids=None)
         text = chunk.text[: max(0, place + len(stop) - len(tail))]
-        whole = text == chunk.text == stop and len(chunk.ids or ()) == 1
+        if chunk.ids is None or (text == chunk.text == stop and len(chunk.ids) == 1):
+            return replace(chunk, text=text)
         # A stop may end inside a token; then ids and text say different things.
-        return replace(chunk, text=text, ids=chunk.ids if whole else None)
+        self.unsettled = tuple(self._ids), "".join(self._texts[1:]) + text, chunk.ids
+        return replace(chunk, text=text, ids=None)
 
     def _keeps(self, chunk: Chunk, stop: str) -> bool:
         """Did the server leave the stop in the text?"""
@@ -226,5 +237,5 @@ def _joined(first: Chunk, then: Chunk) -> Chunk:
     if then.tokens and then.ids is None:
         ids = None
     return Chunk(first.text + then.text, first.tokens + then.tokens, ids,
-                 both(first.logprobs, then.logprobs),
+                 both(first.logprobs, then.logprobs), calls=(*first.calls, *then.calls),
                  estimated=first.estimated or then.estimated)

@@ -11,8 +11,8 @@ text has come, every failure is raised.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -55,6 +55,7 @@ class Desk:
 
     ``word``: the text of a token id. ``count``: the length of a prompt in tokens. Both give None
     where the server does not tell. ``learn_limit``: takes what the server calls its limit.
+    ``settle``: the ids of the end of a stream that a stop has ended (see `Tokenizer.settle`).
     """
 
     link: Link
@@ -62,6 +63,7 @@ class Desk:
     word: Callable[[int], Awaitable[str | None]]
     count: Callable[[Prompt], Awaitable[int | None]]
     learn_limit: Callable[[str], None]
+    settle: Callable[[Sequence[int], str, Sequence[int]], Awaitable[tuple[int, ...] | None]]
 
 
 class Call:
@@ -161,6 +163,8 @@ class Call:
         closing = self._assembler.closing_id(piece)
         eos = await self._desk.word(closing) if closing is not None else None
         chunk = self._assembler.take(piece, eos)
+        if chunk is not None and (open_end := self._assembler.unsettled) is not None:
+            chunk = replace(chunk, ids=await self._desk.settle(*open_end))
         if self._assembler.cut:
             self.close()
             self._events.clear()

@@ -7,13 +7,16 @@ stop string left in, which stop was hit, and token ids. Each server has its own 
     tags stay visible   skip_special_tokens=false   the same        preserved_tokens -
     stop text           include_stop_str_in_output  no_stop_trim    put back by us   put back
     which stop          stop_reason                 matched_stop    stopping_word    guessed
+    tokens of a text    /tokenize                   the same        its own          -
     stop by id          stop_token_ids              the same        watched by us    -
     ids of the text     return_token_ids            the same        return_tokens    -
     text after messages continue_final_message      the same        /apply-template  last message
     no limit            max_tokens=null             a number        nothing          nothing
+    thoughts sent back  reasoning                   reasoning_content  the same      -
 
 llama.cpp is spoken to through its native ``/completion``, since its OpenAI endpoints do not say
-which stop was hit. On a generic server the stop is guessed (`assemble.guess_stop`).
+which stop was hit; only tools need its chat endpoint. On a generic server the stop is guessed
+(`assemble.guess_stop`).
 """
 
 from __future__ import annotations
@@ -26,8 +29,9 @@ Name = Literal["vllm", "sglang", "llamacpp", "generic"]
 
 TAGS = tuple(
     f"<{slash}{word}>"
-    for word in ("think", "Parallel", "Outlines", "Outline", "Thread", "Conclusion", "Goal", "Path",
-                 "Plan", "Summary", "guideline", "plan", "step", "takeaway")
+    for word in ("think", "Think", "Parallel", "Outlines", "Outline", "Subtask", "Trial", "Thread",
+                 "Conclusion", "Goal", "Path", "Plan", "Summary", "guideline", "plan", "step",
+                 "takeaway", "summary", *(f"think{n}" for n in range(1, 9)))
     for slash in ("", "/")
 )
 """Tags of the known wire formats. Models have them as control tokens, which llama.cpp leaves out
@@ -64,12 +68,14 @@ class Dialect:
     exact_counts: bool = False
     reports_cache: bool = False
     tokenizes: bool = False
-    """It has ``/tokenize`` (for messages too) and ``/detokenize``."""
+    """It has ``/tokenize`` (for messages too) and ``/detokenize``. (llama.cpp has one for text.)"""
     schemas: bool | None = None
     """It constrains replies to a JSON schema; None: unknown, so it is tried."""
     unlimited: Literal["omit", "null", "number"] = "omit"
     """How "as much as fits" is said in a completion request; OpenAI's default is 16 tokens."""
     gauges: Gauges | None = None
+    thoughts: tuple[str, ...] = ()
+    """Fields of an assistant's message that its chat template may read its thoughts from."""
 
 
 _VISIBLE = {"skip_special_tokens": False, "return_token_ids": True}
@@ -83,6 +89,7 @@ VLLM = Dialect(
     tokenizes=True, unlimited="null", schemas=True,
     gauges=Gauges("vllm:num_requests_running", "vllm:num_requests_waiting",
                   ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")),
+    thoughts=("reasoning", "reasoning_content"),
 )
 SGLANG = Dialect(
     "sglang",
@@ -91,12 +98,14 @@ SGLANG = Dialect(
     keeps_stop=True, token_ids=True, stop_ids=True, exact_counts=True, reports_cache=True,
     tokenizes=True, unlimited="number", schemas=True,
     gauges=Gauges("sglang:num_running_reqs", "sglang:num_queue_reqs", ("sglang:token_usage",)),
+    thoughts=("reasoning_content",),
 )
 LLAMACPP = Dialect(
     "llamacpp",
     native=True, exact_counts=True, reports_cache=True, schemas=True,
     gauges=Gauges("llamacpp:requests_processing", "llamacpp:requests_deferred",
                   ("llamacpp:kv_cache_usage_ratio",)),
+    thoughts=("reasoning_content",),
 )
 GENERIC = Dialect("generic")
 

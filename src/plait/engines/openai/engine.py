@@ -29,6 +29,7 @@ from plait.engines.openai.dialects import BY_NAME, GENERIC, Name
 from plait.engines.openai.errors import NotThere
 from plait.engines.openai.load import LoadGauge
 from plait.engines.openai.probe import Server, find_out
+from plait.engines.openai.tokens import Tokenizer
 from plait.errors import EngineError, EngineRefused, UsageError
 from plait.interfaces import Capabilities, Load, Opening
 
@@ -58,6 +59,7 @@ class OpenAIEngine:
         self._server: Server | None = None
         self._looking = anyio.Lock()
         self._gauge = LoadGauge(self._link)
+        self._tokenizer = Tokenizer(self._link)
         self._limit_name = OLD_LIMIT
         self._words: dict[int, str] = {}
         self._rendered: dict[tuple[Message, ...], str] = {}
@@ -86,7 +88,8 @@ class OpenAIEngine:
             token_ids=dialect.token_ids, chat=server.has_template, logprobs=True,
             cache_report=dialect.reports_cache, exact_counts=dialect.exact_counts,
             json_schema=dialect.schemas if self._takes_schemas else False,
-            window=server.window, slots=server.slots)
+            window=server.window, slots=server.slots, server=dialect.name,
+            shows_special=dialect is not GENERIC)
 
     async def connect(self) -> Server:
         """Look at the server, once. `stream` and `open` do it by themselves.
@@ -102,7 +105,8 @@ class OpenAIEngine:
             return self._server
 
     def encode(self, text: str, *, opening: bool = False) -> Sequence[int] | None:
-        """None: the tokenizer is on the server."""
+        """None: the tokenizer is on the server, which `stream` asks for the parts of a prompt
+        that have no ids yet."""
         return None
 
     @asynccontextmanager
@@ -115,9 +119,12 @@ class OpenAIEngine:
         continue and others answer. Raises `EngineError`s.
         """
         server = await self.connect()
+        if prompt.tools and not (prompt.messages and server.has_template):
+            raise EngineRefused("a model without a chat template can be offered no tools")
         if sampling.stop_ids and not (server.dialect.stop_ids or server.dialect.native):
             raise UsageError(f"{self.base_url} cannot stop at token ids", hint="Stop at a string.")
-        desk = Desk(self._link, server, self._word, self._count, self._learn_limit)
+        desk = Desk(self._link, server, self._word, self._count, self._learn_limit,
+                    partial(self._tokenizer.settle, server))
         call = Call(desk, await self._question(server, prompt, sampling))
         try:
             yield call
@@ -128,6 +135,12 @@ class OpenAIEngine:
         """Messages for our own methods, text in the chat template for a protocol."""
         return await opening.make_opening(
             request, protocol, await self.connect(), self._render_tokens_or_text)
+
+    async def token_counts(self, texts: Sequence[str]) -> list[int | None]:
+        """Into how many tokens the model cuts each text, special tokens counted as one; None
+        where the server does not tell. One short request a text, once. Raises what `connect`
+        raises."""
+        return await self._tokenizer.counts(await self.connect(), texts)
 
     async def load(self) -> Load:
         """How busy the server says it is. Never raises; what is unknown is None."""
@@ -146,12 +159,12 @@ class OpenAIEngine:
         dialect = server.dialect
         if prompt.text or not self._takes_schemas:  # what goes on is no whole JSON
             sampling = replace(sampling, schema=None)
-        if prompt.messages and dialect.native and self._can_render:
+        if prompt.messages and dialect.native and self._can_render and not prompt.tools:
             prompt = await self._as_text(prompt)
         if prompt.messages:
             body = wire.chat_body(server.model, prompt, sampling, dialect, self._limit_name)
             otherwise = None
-            if prompt.text and dialect.tokenizes:
+            if prompt.text and dialect.tokenizes and not prompt.tools:
                 otherwise = partial(self._chat_as_completion, server, prompt, sampling)
             if sampling.schema is not None and dialect.schemas is None:
                 otherwise = partial(self._without_schema, server, prompt, sampling)
@@ -160,6 +173,8 @@ class OpenAIEngine:
         if dialect.native:
             body = wire.native_body(server.model, prompt, sampling)
             return Question("/completion", body, wire.read_native, prompt, sampling)
+        if prompt.parts and dialect.token_ids and dialect.tokenizes:
+            prompt = replace(prompt, ids=await self._tokenizer.splice(server, prompt.parts))
         body = wire.completion_body(server.model, prompt, sampling, dialect)
         if dialect.unlimited == "number" and "max_tokens" not in body and server.window:
             used = await self._count(prompt)
@@ -227,7 +242,7 @@ class OpenAIEngine:
         body: dict[str, object] = {"model": server.model, "prompt": prompt.text}
         if prompt.messages:
             chat = wire.chat_body(server.model, prompt, Sampling(), server.dialect, OLD_LIMIT)
-            names = ("model", "messages", *server.dialect.prefill)
+            names = ("model", "messages", "tools", *server.dialect.prefill)
             body = {n: chat[n] for n in names if n in chat}
         try:
             return len(await opening.tokenize(self._link, body))

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from plait.core import Message, Prompt, Request, after_thinking
+from plait.core import Message, Prompt, Request
+from plait.core.reading import after_thinking
 from plait.engines.openai.connect import Link
 from plait.engines.openai.probe import Server
+from plait.engines.openai.wire import messages_json
 from plait.errors import EngineError, EngineRefused, UsageError
 from plait.interfaces import Opening
 from plait.puzzles.countdown_text import CONDITION, parse, read_answer, render
@@ -68,7 +70,7 @@ def read_apr_answer(text: str) -> str | None:
 
 async def render_llamacpp(link: Link, messages: Sequence[Message]) -> Prompt:
     """``messages`` in the model's template, by llama.cpp. Raises `EngineError`."""
-    reply = await link.call("/apply-template", {"messages": _as_json(messages)})
+    reply = await link.call("/apply-template", {"messages": messages_json(messages)})
     text = reply.get("prompt") if isinstance(reply, dict) else None
     if not isinstance(text, str):
         raise EngineRefused(f"{link.where} does not apply chat templates")
@@ -82,7 +84,7 @@ async def render_tokens(link: Link, model: str, messages: Sequence[Message]) -> 
     the template begins with it as well, the text goes without. Raises `EngineError`.
     """
     ids = await tokenize(link, {
-        "model": model, "messages": _as_json(messages), "add_generation_prompt": True})
+        "model": model, "messages": messages_json(messages), "add_generation_prompt": True})
     if not ids:
         raise EngineRefused(f"{link.where} does not apply chat templates")
     text = await detokenize(link, model, ids)
@@ -109,7 +111,3 @@ async def detokenize(link: Link, model: str, ids: Sequence[int]) -> str:
     if not isinstance(text, str):
         raise EngineError(f"{link.where} does not say what its tokens mean")
     return text
-
-
-def _as_json(messages: Sequence[Message]) -> list[dict[str, str]]:
-    return [{"role": m.role, "content": m.content} for m in messages]

@@ -15,8 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plait.core import Prompt, Sampling, Usage
-from plait.engines.openai.dialects import TAGS, Dialect
+import orjson
+
+from plait.core import CallDelta, Message, Prompt, Sampling, Usage
+from plait.engines.openai.dialects import GENERIC, TAGS, Dialect
 
 Body = dict[str, object]
 LONGEST_SEED = 1 << 31
@@ -33,6 +35,7 @@ class Piece:
 
     text: str = ""
     reasoning: str = ""
+    calls: tuple[CallDelta, ...] = ()
     ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
     count: int | None = None
@@ -68,12 +71,19 @@ def chat_body(
 
     ``limit_name``: what this server calls the limit (``max_tokens``, ``max_completion_tokens``).
     """
-    messages = [{"role": m.role, "content": m.content} for m in prompt.messages]
+    messages = messages_json(prompt.messages, dialect)
     body: Body = {"model": model, "messages": messages, **_sampled(sampling),
                   **_stream(dialect, sampling)}
+    if prompt.tools:
+        body["tools"] = [
+            {"type": "function", "function": {"name": t.name, "description": t.description,
+                                              "parameters": t.parameters}} for t in prompt.tools]
+        for name in _NOT_WITH_TOOLS:
+            body.pop(name, None)
     if prompt.text:
-        if messages and messages[-1]["role"] == "assistant":
-            messages[-1]["content"] += prompt.text
+        last = messages[-1] if messages else {}
+        if last.get("role") == "assistant":
+            last["content"] = f"{last['content']}{prompt.text}"
         else:
             messages.append({"role": "assistant", "content": prompt.text})
         body.update(dialect.prefill)
@@ -85,6 +95,29 @@ def chat_body(
         body["response_format"] = {"type": "json_schema", "json_schema": {
             "name": "reply", "schema": sampling.schema, "strict": True}}
     return {**body, **sampling.extra, "stream": True}
+
+
+_NOT_WITH_TOOLS = ("skip_special_tokens", "spaces_between_special_tokens")
+"""The server's parser of calls decides by itself which tokens it has to see; ours would show the
+end-of-text token behind a call as if the model had said it."""
+
+
+def messages_json(messages: Sequence[Message], dialect: Dialect = GENERIC) -> list[Body]:
+    """``messages`` as a request holds them. Thoughts go back where the server takes them."""
+    return [_message(m, dialect) for m in messages]
+
+
+def _message(message: Message, dialect: Dialect) -> Body:
+    body: Body = {"role": message.role, "content": message.content}
+    if message.role == "tool":
+        body["tool_call_id"] = message.call_id
+    if message.calls:
+        body["tool_calls"] = [
+            {"id": c.id, "type": "function",
+             "function": {"name": c.name, "arguments": c.arguments}} for c in message.calls]
+    if message.thoughts:
+        body |= dict.fromkeys(dialect.thoughts, message.thoughts)
+    return body
 
 
 def native_body(model: str, prompt: Prompt, sampling: Sampling) -> Body:
@@ -147,7 +180,21 @@ def read_chat(data: Mapping[str, Any]) -> Piece:
     reasoning = delta.get("reasoning") or delta.get("reasoning_content") or ""
     found = (choice.get("logprobs") or {}).get("content")
     values = None if found is None else [entry["logprob"] for entry in found]
-    return _piece(data, choice, delta.get("content") or "", reasoning, values)
+    return _piece(data, choice, delta.get("content") or "", reasoning, values,
+                  _calls(delta.get("tool_calls") or ()))
+
+
+def _calls(found: Sequence[Mapping[str, Any]]) -> tuple[CallDelta, ...]:
+    """Pieces of calls. Some servers leave out the index, or give the arguments as an object."""
+    deltas = []
+    for place, entry in enumerate(found):
+        function, index = entry.get("function") or {}, entry.get("index")
+        arguments = function.get("arguments") or ""
+        if not isinstance(arguments, str):
+            arguments = orjson.dumps(arguments).decode()
+        deltas.append(CallDelta(place if index is None else index, entry.get("id") or "",
+                                function.get("name") or "", arguments))
+    return tuple(deltas)
 
 
 def read_native(data: Mapping[str, Any]) -> Piece:
@@ -171,13 +218,13 @@ def read_native(data: Mapping[str, Any]) -> Piece:
 
 def _piece(
     data: Mapping[str, Any], choice: Mapping[str, Any], text: str, reasoning: str,
-    logprobs: Sequence[float] | None,
+    logprobs: Sequence[float] | None, calls: tuple[CallDelta, ...] = (),
 ) -> Piece:
     ids = choice.get("token_ids")
     finish = choice.get("finish_reason")
     names = [n for n in ("stop_reason", "matched_stop") if n in choice]
     return Piece(
-        text=text, reasoning=reasoning,
+        text=text, reasoning=reasoning, calls=calls,
         ids=None if ids is None else tuple(ids),
         logprobs=None if logprobs is None else tuple(logprobs),
         finish=finish,

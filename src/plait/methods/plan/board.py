@@ -190,7 +190,7 @@ class Board:
 
     def given(self, unit: Unit) -> list[Unit]:
         """The units whose results ``unit`` is to be given, in the order of the plan."""
-        wanted = {self._unit_of[n].name for n in unit.needs}
+        wanted = {self._unit_of[n].name for n in unit.needs if n in self._unit_of}
         return [u for u in self.units if u.name in wanted]
 
     def of(self, state: State) -> list[Unit]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import ijson
 import json_repair
 
-from plait.core.thinking import CLOSE, OPEN
+from plait.core.reading import END_THINK as CLOSE
+from plait.core.reading import THINK as OPEN
 from plait.methods.plan.subtask import Subtask, read_subtask
 
 _FENCES = ("```json", "```JSON", "```")
