@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import subprocess
@@ -317,9 +318,10 @@ def kill_and_resume(folder: Path, count: int, kills: int) -> int:
     """Kill an evaluation of ``count`` problems ``kills`` times, let it end; how often it was
     really killed in the middle."""
     command = [sys.executable, "-c", KILLED, str(folder), str(count)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     killed = 0
     for turn in range(kills):
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(command, env=environment)
         wanted = (turn + 1) * 2 * count // (kills + 1)
         while process.poll() is None and lines(folder) < wanted:
             time.sleep(0.002)
@@ -327,7 +329,7 @@ def kill_and_resume(folder: Path, count: int, kills: int) -> int:
             process.send_signal(signal.SIGKILL)
             killed += 1
         process.wait()
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, env=environment)
     return killed
 
 

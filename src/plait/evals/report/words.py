@@ -42,8 +42,7 @@ def speed_words(found: Comparison) -> str:
     shown = times(effect)
     if found.verdict == "tied":
         return f"speed tied at {shown} ({needed_words(found)})"
-    faster = "faster" if found.verdict == "better" else "slower"
-    return f"{shown} {'as fast' if faster == 'slower' else faster}"
+    return f"{shown} as fast"
 
 
 def needed_words(found: Comparison) -> str:
