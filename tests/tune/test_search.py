@@ -186,6 +186,7 @@ def test_only_clearly_lower_scores_are_hopeless() -> None:
     assert hopeless([s - 0.2 for s in rival], rival)
     assert not hopeless([s + 0.2 for s in rival], rival)
     assert not hopeless(rival, rival)
+    assert not hopeless([s - 0.01 for s in rival], rival)
     assert not hopeless([s - (0.2 if i % 2 else -0.2) for i, s in enumerate(rival)], rival)
     assert not hopeless([s - 0.2 for s in rival[:6]], rival[:6])
 
@@ -235,3 +236,5 @@ def test_among_equals_the_tuned_policy_is_kept() -> None:
     assert confirmed.holds
     assert confirmed.kept.name == "tuned"
     assert {c.verdict for _, c in confirmed.against} == {"tied"}
+    found, _, _ = tune(samples(24), 3)
+    assert "no policy that goes parallel scored more" in summary(found, confirmed, GOAL)[-1]

@@ -83,6 +83,8 @@ def _advice(confirmed: Confirmation) -> str:
     if kept != TUNED:
         return (f"on problems that the search did not see {kept} scores no less than the tuned"
                 " policy: the simpler one was kept")
+    if confirmed.kept.policy.method == "sequential":
+        return "no policy that goes parallel scored more than always sequential"
     if all(c.verdict == "better" for _, c in confirmed.against):
         return "the tuned policy holds up: it is better than both"
     return ("the tuned policy scores no less than the others, but so few problems do not tell it"
