@@ -130,6 +130,15 @@ async def test_an_engine_that_is_gone_stops_it_and_keeps_what_is_done(tmp_path: 
     assert [r.status for r in records] == ["done"] * 4 + ["error"] * GIVE_UP
 
 
+async def test_answers_that_no_file_can_hold_are_kept_as_well_as_can_be(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "1")
+    bench.engine._script = lambda prompt, sampling: "hm</think>\ud800 2 \x00 \udfff"
+    with Cache(tmp_path / "cache", "scripted") as cache:
+        (record,) = await bench.run(Job(sums(1), ARMS[:1]), cache=cache)
+    assert (record.answer, record.mark) == ("? 2 \x00 ?", "right")
+    assert [r.answer for r in read_records(tmp_path / "1")] == ["? 2 \x00 ?"]
+
+
 async def test_a_question_that_makes_no_sense_stops_it(tmp_path: Path) -> None:
     arm = Arm("native", "native")  # the scripted engine's model writes no known format
     with pytest.raises(UsageError, match="needs a protocol"):

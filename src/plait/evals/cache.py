@@ -19,7 +19,7 @@ import orjson
 
 from plait.core import Result
 from plait.errors import UsageError
-from plait.evals.measures import Spent
+from plait.evals.measures import Spent, clean
 from plait.evals.values import Task
 from plait.trace import Metrics
 from plait.version import VERSION
@@ -61,8 +61,8 @@ class Cache:
         """Keep a run if it is whole and its own: see the module's docstring."""
         if result.finish != "answered" or result.fallback is not None or not spent.whole:
             return
-        run = orjson.dumps([asdict(replace(result, text="", trace=None)), asdict(metrics),
-                            asdict(spent)])
+        kept = replace(result, text="", trace=None, warnings=tuple(map(clean, result.warnings)))
+        run = orjson.dumps([kept, metrics, spent])
         self._base.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, run))
 
     def close(self) -> None:

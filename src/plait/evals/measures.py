@@ -12,6 +12,8 @@ from plait.trace import Metrics
 
 ANSWER_LIMIT = 4000
 """Characters of an answer that a record keeps; the trace has all of it."""
+READ_LIMIT = 500
+"""Characters that it keeps of what the grader took for the answer, and of reasons."""
 CUT = ("length", "window", "budget", "error")
 """How streams end whose text is not all that the model had to say."""
 
@@ -44,6 +46,11 @@ class Spent:
     idle: float
     longest_context: int
     whole: bool
+
+
+def clean(text: str) -> str:
+    """``text`` without lone surrogates, which no file can hold; they become question marks."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def spent(events: Iterable[Event]) -> Spent:
@@ -87,8 +94,10 @@ def make_record(
     return Record(
         sample=task.sample.id, arm=task.arm.name, trial=task.trial, status="done",
         digest=task.sample.digest, mark=score.mark, group=task.sample.group,
-        answer=None if result.answer is None else result.answer[:ANSWER_LIMIT], read=score.read,
-        reason=score.reason, finish=result.finish, method=result.method, protocol=result.protocol,
+        answer=None if result.answer is None else clean(result.answer[:ANSWER_LIMIT]),
+        read=None if score.read is None else clean(score.read[:READ_LIMIT]),
+        reason=clean(score.reason[:READ_LIMIT]), finish=result.finish, method=result.method,
+        protocol=result.protocol,
         fallback=result.fallback, threads=metrics.threads, forks=metrics.forks,
         max_parallel=metrics.max_parallel, depth=metrics.depth,
         total_tokens=metrics.total_tokens, useful_tokens=metrics.useful_tokens,
@@ -97,4 +106,5 @@ def make_record(
         cached_tokens=metrics.cached_tokens, critical_path_tokens=metrics.critical_path_tokens,
         longest_context=time.longest_context, estimated=metrics.estimated,
         wall_seconds=metrics.wall_seconds, first_seconds=time.first, one_seconds=time.one,
-        many_seconds=time.many, idle_seconds=time.idle, cost=cost, warnings=result.warnings)
+        many_seconds=time.many, idle_seconds=time.idle, cost=cost,
+        warnings=tuple(clean(w) for w in result.warnings))

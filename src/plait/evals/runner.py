@@ -25,7 +25,7 @@ import orjson
 from plait.errors import EngineError, PlaitError, UsageError
 from plait.evals.cache import Cache
 from plait.evals.graders import Grader, grade
-from plait.evals.measures import Prices, make_record, spent
+from plait.evals.measures import Prices, clean, make_record, spent
 from plait.evals.store import Store
 from plait.evals.values import Arm, Record, Suite, Task
 from plait.interfaces import Engine
@@ -137,6 +137,8 @@ class Evaluation:
             except EngineError as error:
                 return self._failed(task, error, began, self._keep(task, trace))
             self._failures = 0
+            if result.answer is not None:
+                result = replace(result, answer=clean(result.answer))
             metrics, seconds = measure(trace.events), spent(trace.events)
             name = self._keep(task, trace)
             if self.cache is not None:
@@ -150,7 +152,7 @@ class Evaluation:
     def _failed(self, task: Task, error: EngineError, began: float, trace: str | None) -> Record:
         self._failures += 1
         record = Record(task.sample.id, task.arm.name, task.trial, "error",
-                        digest=task.sample.digest, group=task.sample.group, error=error.line,
+                        digest=task.sample.digest, group=task.sample.group, error=clean(error.line),
                         began=began, trace=trace)
         if self._failures >= GIVE_UP * self.job.at_once:
             self._take(record)

@@ -17,7 +17,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -97,7 +97,7 @@ class Store:
 
     def add(self, record: Record) -> None:
         """Append a record. On return it survives the end of this process, however it ends."""
-        line = orjson.dumps(asdict(record)) + b"\n"
+        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
         written = os.write(self._file, line)
         while written < len(line):  # a full disk raises OSError; a short write goes on
             written += os.write(self._file, line[written:])
