@@ -22,7 +22,7 @@ from plait.core.events import Event as TraceEvent
 from plait.core.events import Family, Role
 from plait.core.outcome import Outcome, Status
 from plait.core.part import Part, Verdict
-from plait.core.request import Plan, Request, Sampling
+from plait.core.request import Plan, Request, Room, Sampling
 from plait.core.text import Chunk, Finish, Message, Prompt, Stops
 
 # --- engines -----------------------------------------------------------------------------------
@@ -247,23 +247,6 @@ class WireProtocol(Protocol):
 # --- threads -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What a thread may still use, the ring-fences for joins and for the fallback set aside.
-
-    ``tokens`` that threads below it may generate in all, ``path``: on the longest path; ``seconds``
-    until the parallel attempt is given up; ``levels`` and ``threads`` that may still be started;
-    ``window``: the context of each thread in tokens. None: no limit of this kind.
-    """
-
-    tokens: int | None = None
-    path: int | None = None
-    seconds: float | None = None
-    levels: int | None = None
-    threads: int | None = None
-    window: int | None = None
-
-
 class Child(Protocol):
     """A started thread, seen from its parent."""
 
@@ -305,6 +288,10 @@ class Thread(Protocol):
     @property
     def held(self) -> int:
         """Tokens that the context holds now, the opening prompt included."""
+        ...
+
+    def count(self, text: str) -> int:
+        """Tokens of ``text``: exact if the engine's tokenizer is at hand, else estimated."""
         ...
 
     @property

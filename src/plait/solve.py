@@ -19,27 +19,17 @@ import anyio
 from plait import puzzles
 from plait.core import Outcome, Plan, Price, Request, Result
 from plait.core.events import Decided, Event, Noted, Role, RunEnded, RunStarted
+from plait.deciding import decide_how
 from plait.errors import EngineError, EngineOverloaded, UsageError
 from plait.fit import examine
 from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
 from plait.methods import offer
-from plait.policy import (
-    Decision,
-    History,
-    PolicyFile,
-    Situation,
-    choose,
-    decide,
-    read_signals,
-)
+from plait.policy import Decision, History, PolicyFile
 from plait.protocols import Facts, has_system, prepare, read_answer
 from plait.registry import (
-    AUTO,
-    METHODS,
     find_protocol,
     make_engine,
     make_method,
-    protocol_of,
 )
 from plait.scheduler import Limiter, Run
 from plait.scheduler.ledger import FALLBACK_SHARE
@@ -133,8 +123,8 @@ async def solve(  # noqa: PLR0913 - what a caller may choose
                                  hint="Leave these out, or the policy.")
             request, decision = policy.apply(request, await runtime.engine.load())
         else:
-            decision, remark = await _decide(runtime.engine, request, name, protocol,
-                                             (policy, history))
+            decision, remark = await decide_how(runtime.engine, request, name, protocol,
+                                                (policy, history))
         plan = decision.plan
     trace = Trace() if trace is None else trace
     if chosen is not None:
@@ -142,47 +132,6 @@ async def solve(  # noqa: PLR0913 - what a caller may choose
     facts = find_protocol(plan.protocol).facts if plan.protocol is not None else None
     return await _run(runtime, request, plan, make_method(plan, request.directions),
                       trace, facts, (decision, remark))
-
-
-async def _decide(
-    engine: Engine, request: Request, method: str | None, protocol: str | None,
-    wanted: tuple[str | None, History | None],
-) -> tuple[Decision, str]:
-    """What to do, and a remark if the protocol was to be found out: what was found, or not.
-
-    ``wanted``: the policy, and what it is told of similar requests. A named method is how to go
-    parallel, should the policy want that.
-    """
-    if method not in (None, "auto", *METHODS):
-        make_method(Plan(method or ""))
-    if method == "tools" and protocol is not None:
-        raise UsageError(f"the method `tools` drives no wire format, so not `{protocol}`",
-                         hint="Leave the protocol out, or use the method `native`.")
-    policy, history = wanted
-    situation = Situation(engine.capabilities, await engine.load(), request.budget, history)
-    signals = read_signals(request.question)
-    remark = ""
-    if protocol == AUTO and method != "sequential":
-        protocol, remark = protocol_of(engine)
-        if protocol is None and method == "native":
-            raise UsageError(remark)
-    if policy not in (None, "auto"):
-        decision = decide(policy or "", signals, situation,
-                          **_given(threshold=request.directions.threshold))
-        if method in (None, "auto") or decision.plan.method == "sequential":
-            return decision, remark
-        named = replace(decision.plan, method=method or "", protocol=protocol)
-        return replace(decision, plan=named), remark
-    plan = choose(engine.capabilities, situation.load, method=method, protocol=protocol)
-    if method == "native" and plan.method != "native":
-        plan = Plan("native", protocol)
-    if remark:
-        plan = replace(plan, reason=remark)
-    return Decision("auto", plan, (*signals.lines(), *situation.lines())), remark
-
-
-def _given(**values: int | None) -> dict[str, int]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def solve_sync(question: str | Request, **options: object) -> Result:

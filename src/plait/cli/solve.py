@@ -67,8 +67,8 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
     protocol: Annotated[str | None, typer.Option(help="The wire format that the model "
                                                  "writes, or auto; `plait protocols` lists them. "
                                                  "One of your own: module:NAME.")] = None,
-    method: Annotated[str | None, typer.Option(help="sequential, native, tools, explore, fixed, "
-                                               "refine, skeleton or auto.")] = None,
+    method: Annotated[str | None, typer.Option(help="sequential, native, tools, plan, explore, "
+                                               "fixed, refine, skeleton or auto.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Also answer sequentially, and "
                                           "compare.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from plait.context.relevance import CHARS
 from plait.context.window import Window
-from plait.core import Sampling, estimate_tokens
+from plait.core import Sampling
 from plait.core.reading import END_THINK as CLOSE
 from plait.core.reading import THINK as OPEN
 from plait.interfaces import Thread
@@ -53,7 +53,7 @@ async def write_on(
     thinking = False
     kept = ""
     for resets in range(MOST_RESETS + 1):
-        limit = window.left(thread.held, estimate_tokens(notes.ask))
+        limit = window.left(thread.held, thread.count(notes.ask))
         full = thread.held + limit
         async with thread.write(limit=limit, sampling=sampling) as stream:
             async for chunk in stream:

@@ -107,6 +107,23 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """What a thread may still use, the ring-fences for joins and for the fallback set aside.
+
+    ``tokens`` that threads below it may generate in all, ``path``: on the longest path; ``seconds``
+    until the parallel attempt is given up; ``levels`` and ``threads`` that may still be started;
+    ``window``: the context of each thread in tokens. None: no limit of this kind.
+    """
+
+    tokens: int | None = None
+    path: int | None = None
+    seconds: float | None = None
+    levels: int | None = None
+    threads: int | None = None
+    window: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Directions:
     """How a method that directs a model is to work. None: the method's own default.
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from plait.core import Outcome, Plan, Price, Prompt, Request, Segment
+from plait.core import Outcome, Plan, Price, Prompt, Request, Room, Segment
 from plait.core.events import Appended, Ended, Event, Noted, Role, Started
 from plait.errors import Bug, EngineError
-from plait.interfaces import Body, ChildSpec, Engine, Room
+from plait.interfaces import Body, ChildSpec, Engine
 from plait.scheduler.admission import Limiter
 from plait.scheduler.child import ScheduledChild
 from plait.scheduler.context import Context, make_segment

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Literal
 
 import anyio
 
-from plait.core import Finish, Message, Outcome, Sampling, Stops
+from plait.core import Finish, Message, Outcome, Room, Sampling, Stops
 from plait.core.events import Appended, Committed, Joined, Noted, Rewrote, Role
 from plait.core.text import RETURNS
-from plait.interfaces import Body, Child, ChildSpec, Engine, Room, Thread
+from plait.interfaces import Body, Child, ChildSpec, Engine, Thread
 from plait.scheduler.child import ScheduledChild
 from plait.scheduler.context import Context, make_segment
 from plait.scheduler.ledger import Account
@@ -76,6 +76,9 @@ class ScheduledThread:
     @property
     def held(self) -> int:
         return self.context.tokens
+
+    def count(self, text: str) -> int:
+        return make_segment("runtime", text, self.engine.encode).tokens
 
     @property
     def room(self) -> Room:

@@ -18,8 +18,8 @@ from dataclasses import replace
 from functools import partial
 
 from plait.context import Window, slices
-from plait.core import Outcome, Plan, Request, estimate_tokens
-from plait.interfaces import Merge, Opening, Room, Thread, Verifier
+from plait.core import Outcome, Plan, Request, Room, estimate_tokens
+from plait.interfaces import Merge, Opening, Thread, Verifier
 from plait.methods.plan.conduct import CONFLICT, conduct
 from plait.methods.plan.crew import DECLINED
 from plait.methods.plan.job import Job, PlanOptions
