@@ -187,7 +187,9 @@ class End:
     reason: str = ""
 
 
-Event = Fork | Wait | Amend | Oddity | End
+Halt = Wait | Amend | End
+"""An event for which the stream is left; none follows it."""
+Event = Fork | Oddity | Halt
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,7 @@ from itertools import pairwise
 from hypothesis import strategies as st
 
 from plait.core import Finish
-from plait.interfaces import Amend, End, Event, Wait, WireProtocol
-
-HALTS = (Wait, Amend, End)
+from plait.interfaces import Event, Halt, WireProtocol
 
 
 def events_of(
@@ -19,11 +17,11 @@ def events_of(
     for chunk in chunks:
         for event in machine.feed(chunk):
             events.append(event)
-            if isinstance(event, HALTS):
+            if isinstance(event, Halt):
                 return events
     for event in machine.close(finish):
         events.append(event)
-        if isinstance(event, HALTS):
+        if isinstance(event, Halt):
             return events
     return events
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -57,6 +58,19 @@ def test_it_cannot_reach_files_rights_or_processes_of_this_machine(program: str)
     assert ran.built
     assert ran.status == 1
     assert "Error" in ran.output
+
+
+def test_a_folder_that_it_may_read_may_lie_where_it_writes() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        Path(folder, "given").write_text("here")
+        program = (f"print(open({folder + '/given'!r}).read()); open('/tmp/own', 'w').close()\n"
+                   f"open({folder + '/new'!r}, 'w')")
+        ran = anyio.run(run_caged, {"main.py": program}, "main.py", SHORT, [folder])
+        assert ran.output.startswith("here\n")
+        assert (ran.status, ran.built) == (1, True)
+        assert "Error" in ran.output.splitlines()[-1]
+        assert [path.name for path in Path(folder).iterdir()] == ["given"]
 
 
 def test_it_has_no_network(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from plait.core.outcome import Outcome
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -45,3 +47,13 @@ class Part:
     def usable(self) -> bool:
         """May it be merged? It is whole, and no verifier has found it wrong."""
         return self.ok and (self.verdict is None or self.verdict.ok is not False)
+
+    @property
+    def fault(self) -> str:
+        """Of a part that may not be merged: why, as far as anybody said."""
+        return self.reason or (self.verdict.reason if self.verdict else "")
+
+    def chosen(self) -> Outcome:
+        """The outcome of a join that takes this part, as it is, for the answer."""
+        return Outcome("done", self.text, self.text, thread=self.thread,
+                       verified=self.verdict.ok if self.verdict else None)

@@ -65,9 +65,7 @@ class Adaptive:
         choice, why = choose_merge(usable, request.question, window, self._fan)
         thread.note(f"merge: {choice}, since {why}")
         if choice == "single":
-            part = usable[0]
-            return Outcome("done", part.text, part.text, thread=part.thread,
-                           verified=part.verdict.ok if part.verdict else None)
+            return usable[0].chosen()
         outcome = await self._merges[choice].merge(thread, request, usable)
         if outcome.value is not None or choice == "vote":
             return outcome

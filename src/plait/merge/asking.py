@@ -117,7 +117,7 @@ class Best:
             return nothing()
         if len({p.text for p in usable}) == 1:
             thread.note(f"best: {'one answer is rated highest' if top >= 0 else 'only one answer'}")
-            return self._chosen(usable[0])
+            return usable[0].chosen()
         Random(f"{request.seed}/best").shuffle(usable)
         before, question = split(request)
         values = {"question": question,
@@ -130,11 +130,7 @@ class Best:
         if number is None:
             return Outcome("failed", reason="the judge named none of the answers")
         thread.note(f"best: the judge chose {usable[number].label or f'answer {number + 1}'}")
-        return self._chosen(usable[number])
-
-    def _chosen(self, part: Part) -> Outcome:
-        checked = part.verdict.ok if part.verdict else None
-        return Outcome("done", part.text, part.text, thread=part.thread, verified=checked)
+        return usable[number].chosen()
 
 
 def read_choice(reply: str, count: int) -> int | None:

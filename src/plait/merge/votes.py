@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import comb, fsum
 from typing import Literal
 
@@ -128,9 +128,7 @@ def decide(parts: Sequence[Part], request: Request, weigh: Weigh) -> tuple[Outco
         why += "; a tie, drawn by lot"
     if actual != weigh:
         why += "; the engine gave no log-probabilities"
-    checked = winner.best.verdict.ok if winner.best.verdict else None
-    outcome = Outcome("done", winner.best.text, winner.best.text, verified=checked)
-    return replace(outcome, thread=winner.best.thread), why
+    return winner.best.chosen(), why
 
 
 def _draw(seed: int, text: str) -> bytes:

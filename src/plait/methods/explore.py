@@ -114,8 +114,7 @@ class Explore:
     ) -> Outcome:
         right = [p for p in parts if p.verdict is not None and p.verdict.ok]
         if right:
-            best = max(right, key=lambda p: p.verdict.score if p.verdict else 0.0)
-            return Outcome("done", best.text, best.text, verified=True)
+            return max(right, key=lambda p: p.verdict.score if p.verdict else 0.0).chosen()
         if any(p.usable for p in parts):
             return await self._merge.merge(root, request, parts)
         why = why_none(parts)

@@ -44,6 +44,5 @@ class Fixed:
             return Outcome("failed", reason=why_none(parts))
         for part in parts:
             if not part.usable:
-                why = part.reason or (part.verdict.reason if part.verdict else "")
-                root.note(f"{part.label} is left out: {why or 'rejected'}", warning=True)
+                root.note(f"{part.label} is left out: {part.fault or 'rejected'}", warning=True)
         return await self._merge.merge(root, request, parts)

@@ -18,6 +18,7 @@ from plait.interfaces import (
     End,
     Event,
     Fork,
+    Halt,
     Oddity,
     Opening,
     Splice,
@@ -77,7 +78,7 @@ class _Family:
         self._open: dict[str, tuple[Fork, Child]] = {}
         self._begun = False
 
-    async def write(self) -> Wait | Amend | End:
+    async def write(self) -> Halt:
         """Let the model write until something has to be done; start children on the way."""
         if not self._begun:
             self._begun = True
@@ -130,7 +131,7 @@ class _Family:
             listed = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if names[4:] else "")
             self._thread.note(f"thread {listed}: {reason}", warning=True)
 
-    def _take(self, events: Sequence[Event]) -> Wait | Amend | End | None:
+    def _take(self, events: Sequence[Event]) -> Halt | None:
         for event in events:
             match event:
                 case Fork():

@@ -18,7 +18,7 @@ from plait.interfaces import Opening, Thread, Verifier
 from plait.merge import Vote
 from plait.merge.asking import WINDOW, room, shown
 from plait.methods.attempts import Attempts, why_none
-from plait.methods.work import Work, as_outcome
+from plait.methods.work import Work
 from plait.prompts import Prompts, load_prompts, make_spec, note_prompt, split
 
 ROUNDS = (8, 4, 1)
@@ -64,8 +64,7 @@ class Refine:
         last = next((p for p in parts if p.usable), None)
         if last is None:
             return Outcome("failed", reason=why_none(parts))
-        return Outcome("done", last.text, last.text,
-                       verified=last.verdict.ok if last.verdict else None)
+        return last.chosen()
 
     async def _read(
         self, root: Thread, work: Work, usable: Sequence[Part], number: int, count: int
@@ -73,30 +72,20 @@ class Refine:
         """One round: ``count`` threads that read all of ``usable``. Parts in their order."""
         note_prompt(root, self._prompts["refine"])
         before, question = split(work.request)
-        found: dict[str, Part] = {}
         most = room(self._window, work.request)
-        children = []
+        specs = []
         for index in range(count):
             order = list(usable)
             Random(f"{work.request.seed}/refine/{number}/{index}").shuffle(order)
             label = f"round {number}, thread {index + 1}"
-            spec = make_spec(
+            specs.append((make_spec(
                 self._prompts["refine"],
                 {"question": question, "parts": shown(order, most, "Attempt")},
                 role="worker", label=label, before=before,
-                temperature=TEMPERATURE if count > 1 else None)
+                temperature=TEMPERATURE if count > 1 else None), ""))
 
-            async def body(thread: Thread, label: str = label) -> Outcome:
-                part = await work.write_part(thread, label)
-                found[thread.name] = part
-                if part.usable:
-                    root.propose(part.text)
-                return as_outcome(part)
+        def propose(part: Part) -> None:
+            if part.usable:
+                root.propose(part.text)
 
-            children.append(root.start(spec, body))
-        outcomes = await root.wait(children)
-        parts = []
-        for child, outcome in zip(children, outcomes, strict=True):
-            lost = Part("", ok=False, reason=outcome.reason if outcome else "", thread=child.name)
-            parts.append(found.get(child.name, lost))
-        return parts
+        return await work.write_all(root, specs, propose)

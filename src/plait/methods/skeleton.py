@@ -23,9 +23,9 @@ from dataclasses import dataclass, replace
 
 from plait import puzzles
 from plait.core import Outcome, Part, Plan, Request
-from plait.interfaces import Child, Opening, Thread, Verifier
+from plait.interfaces import Opening, Thread, Verifier
 from plait.merge import Concat
-from plait.methods.work import Work, as_outcome
+from plait.methods.work import Work
 from plait.prompts import Prompts, ask, load_prompts, make_spec, note_prompt, one_line, split
 
 MOST_POINTS = 20
@@ -116,25 +116,13 @@ class Skeleton:
         work = Work(request, plan, opening, self._verifier, retries=1)
         before, question = split(request)
         outline = "\n".join(f"{p.number}. {p.title}" for p in points)
-        found: dict[str, Part] = {}
-        children: list[Child] = []
-        for point in points:
-            label = f"{point.number}. {point.title}"
-            spec = make_spec(self._prompts["point"], {
-                "question": question, "outline": outline, "number": str(point.number),
-                "point": point.title}, role="worker", label=label, before=before)
-
-            async def body(thread: Thread, label: str = label, point: Point = point) -> Outcome:
-                part = await work.write_part(thread, label, task=point.title)
-                found[thread.name] = replace(part, text=without_title(part.text, point))
-                return as_outcome(part)
-
-            children.append(root.start(spec, body))
-        outcomes = await root.wait(children)
-        return [
-            found.get(child.name, Part("", label=f"{point.number}. {point.title}", ok=False,
-                                       reason=outcome.reason if outcome else ""))
-            for child, outcome, point in zip(children, outcomes, points, strict=True)]
+        specs = [(make_spec(self._prompts["point"], {
+            "question": question, "outline": outline, "number": str(point.number),
+            "point": point.title}, role="worker", label=f"{point.number}. {point.title}",
+            before=before), point.title) for point in points]
+        parts = await work.write_all(root, specs)
+        return [replace(part, text=without_title(part.text, point))
+                for part, point in zip(parts, points, strict=True)]
 
 
 def without_title(text: str, point: Point) -> str:

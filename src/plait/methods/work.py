@@ -9,11 +9,12 @@ again as often as `Work.retries` says; its siblings are not disturbed.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from plait.core import Outcome, Part, Plan, Request, Sampling, after_thinking
 from plait.core.answers import LONGEST, read_value
-from plait.interfaces import Method, Opening, Thread, Verifier
+from plait.interfaces import ChildSpec, Method, Opening, Thread, Verifier
 from plait.merge import Confidence
 
 AGAIN = 0.7
@@ -47,11 +48,36 @@ class Work:
         for _ in range(self.retries):
             if part.usable:
                 break
-            why = part.reason or (part.verdict.reason if part.verdict else "")
-            thread.note(f"written again, since {why or 'a verifier rejected it'}", warning=True)
+            why = part.fault or "a verifier rejected it"
+            thread.note(f"written again, since {why}", warning=True)
             thread.rewrite(0)
             part = await self._try(thread, label, task, again=True)
         return part
+
+    async def write_all(
+        self, root: Thread, specs: Sequence[tuple[ChildSpec, str]],
+        each: Callable[[Part], None] = lambda part: None,
+    ) -> list[Part]:
+        """One part for each of ``specs``, in their order, written side by side below ``root``.
+
+        With each spec stands its task, empty where that is the request. ``each`` is called with
+        a part once it is there. The part of a thread that was lost says why.
+        """
+        found: dict[str, Part] = {}
+        children = []
+        for spec, task in specs:
+
+            async def body(thread: Thread, label: str = spec.label, task: str = task) -> Outcome:
+                part = found[thread.name] = await self.write_part(thread, label, task)
+                each(part)
+                return as_outcome(part)
+
+            children.append(root.start(spec, body))
+        outcomes = await root.wait(children)
+        return [
+            found.get(child.name, Part("", label=spec.label, ok=False, thread=child.name,
+                                       reason=outcome.reason if outcome else ""))
+            for (spec, _), child, outcome in zip(specs, children, outcomes, strict=True)]
 
     async def _try(self, thread: Thread, label: str, task: str, *, again: bool) -> Part:
         part = replace(await self._write(thread, again), label=label, task=task,

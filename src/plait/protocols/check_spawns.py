@@ -8,13 +8,13 @@ bounds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from plait.core import Outcome
 from plait.interfaces import Amend, End, Event, Fork, Oddity, Wait
 from plait.protocols import apr, asyncthink
 from plait.protocols.sizes import Count, Report, Size
-from plait.protocols.transcript import Fault
+from plait.protocols.transcript import Fault, halts
 
 LOWER_BOUND = "the threads' own texts are not given: T and L count what they returned"
 _JOIN = re.compile(rf"{apr.JOINED}(.*?)({apr.END_JOINED}|\Z)", re.DOTALL)
@@ -70,7 +70,7 @@ class _Organiser:
             self.own, self.clock = self.own + tokens, self.clock + tokens
             found = list(machine.feed(self.text[start:end]))
             self._note(found)
-            if found and isinstance(found[-1], Wait | Amend | End):
+            if halts(found):
                 return found
         found = list(machine.close("eos"))
         self._note(found)
@@ -160,16 +160,12 @@ def _feed(machine: apr.APR, words: str, at: int, faults: list[Fault], *, last: b
         events = list(machine.feed(line))
         _collect(events, at, faults)
         at += len(line)
-        if _halts(events):
+        if halts(events):
             if isinstance(events[-1], Wait) and not (last and at == end):
                 faults.append(Fault(at - len(line), "a call that no join has replaced"))
             machine.join([], [])  # go on behind it
-    if last and not _halts(events):
+    if last and not halts(events):
         _collect(machine.close("eos"), end, faults)
-
-
-def _halts(events: Sequence[Event]) -> bool:
-    return bool(events) and isinstance(events[-1], Wait | Amend | End)
 
 
 def _check_join(machine: apr.APR, found: re.Match[str], faults: list[Fault]) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from plait.core import Outcome
-from plait.interfaces import Amend, End, Event, Fork, Oddity, Wait
+from plait.interfaces import Amend, End, Event, Fork, Halt, Oddity, Wait
 from plait.protocols.blocks import NUMBER, BlockFormat, Blocks, fill
 
 
@@ -104,7 +104,7 @@ class _Reader:
             if not events:
                 self.at = self._next_stop(machine.stops().strings, end)
                 events = machine.feed(self.text[start : self.at])
-                if not _halts(events) and self.at == end:
+                if not halts(events) and self.at == end:
                     events = [*events, *machine.close("eos")]
             words = self.text[start : self.at]
             forks = [e for e in events if isinstance(e, Fork)]
@@ -139,7 +139,7 @@ class _Reader:
                 self.fault(self._place_of(event.what, start), event.what)
             elif isinstance(event, Amend) and event.why:
                 self.fault(self.at, event.why)
-            if isinstance(event, Wait | Amend | End):
+            if isinstance(event, Halt):
                 return event
         return None
 
@@ -277,8 +277,9 @@ class _Reader:
             at -= len(before if isinstance(before, str) else before.text)
 
 
-def _halts(events: Sequence[Event]) -> bool:
-    return any(isinstance(e, Wait | Amend | End) for e in events)
+def halts(events: Sequence[Event]) -> bool:
+    """Is the stream left for the last of ``events``?"""
+    return bool(events) and isinstance(events[-1], Halt)
 
 
 def _loose(expected: str) -> str:

@@ -40,7 +40,7 @@ class Context:
 
     __slots__ = (
         "_base", "_chars", "_chunk_ids", "_chunk_tokens", "_chunks", "_closed", "_messages",
-        "_opening", "_parts", "_tokens", "_tools", "_whole_ids",
+        "_opening", "_parts", "_tokens", "_tools",
     )
 
     def __init__(self, messages: tuple[Message, ...] = (), tools: tuple[Tool, ...] = ()) -> None:
@@ -55,7 +55,6 @@ class Context:
         self._opening = 0
         self._closed = 0
         self._tokens = Prompt(messages=messages).tokens
-        self._whole_ids = not messages
 
     def add(self, segment: Segment) -> None:
         """Put ``segment`` at the end."""
@@ -63,8 +62,6 @@ class Context:
         self._parts.append(segment)
         self._chars += len(segment.text)
         self._tokens += segment.tokens
-        if segment.ids is None and segment.text:
-            self._whole_ids = False
 
     def write(self, text: str, ids: tuple[int, ...] | None, tokens: int) -> None:
         """Put a chunk of the model's at the end."""
@@ -73,7 +70,7 @@ class Context:
         self._chars += len(text)
         self._tokens += tokens
         if ids is None:
-            self._whole_ids, self._chunk_ids = False, None
+            self._chunk_ids = None
         elif self._chunk_ids is not None:
             self._chunk_ids.extend(ids)
 
@@ -95,7 +92,6 @@ class Context:
         self._gather()
         self._messages += tuple(messages)
         self._closed = self._chars
-        self._whole_ids = False
 
     def mark_opening(self) -> None:
         """What is there now is the opening prompt; positions count from here."""
@@ -110,7 +106,7 @@ class Context:
         child = Context(self._messages, self._tools)
         child._base = self._base
         child._chars, child._tokens, child._closed = self._chars, self._tokens, self._closed
-        child._opening, child._whole_ids = self._opening, self._whole_ids
+        child._opening = self._opening
         return child
 
     @property
@@ -178,10 +174,11 @@ class Context:
         segments = list(self._open_segments())
         segments.reverse()
         text = "".join(s.text for s in segments)
-        if self._whole_ids:
-            ids = tuple(i for s in segments for i in s.ids or ())
-            return Prompt(text, ids, self._messages, self._tools)
-        return Prompt(text, None, self._messages, self._tools, _parts(segments))
+        if self._messages:
+            return Prompt(text, None, self._messages, self._tools)
+        if all(s.ids is not None or not (s.text or s.tokens) for s in segments):
+            return Prompt(text, tuple(i for s in segments for i in s.ids or ()), (), self._tools)
+        return Prompt(text, None, (), self._tools, _parts(segments))
 
     def _open_segments(self) -> Iterator[Segment]:
         """Those of the turn that is not closed, the last one first."""

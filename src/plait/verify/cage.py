@@ -76,6 +76,8 @@ def furnish(root: str, read: list[str]) -> None:
     """A file system that holds what may be read, read-only, and a folder to write in."""
     mount(None, "/", None, RECURSIVE | PRIVATE)
     mount("tmpfs", root, "tmpfs", NO_SUID | NO_DEVICES, "size=1m,mode=755")
+    Path(root, "tmp").mkdir()  # first, since what may be read may lie in there
+    mount("tmpfs", root + "/tmp", "tmpfs", NO_SUID | NO_DEVICES, FOLDER_SIZE)
     for source in sorted({os.path.realpath(p) for p in read} | set(SYSTEM)):
         if not Path(source).exists():
             continue
@@ -89,8 +91,6 @@ def furnish(root: str, read: list[str]) -> None:
         mount(source, target, None, BIND | RECURSIVE)
         devices = 0 if source.startswith("/dev/") else NO_DEVICES
         mount(None, target, None, BIND | REMOUNT | READ_ONLY | NO_SUID | devices | kept)
-    Path(root, "tmp").mkdir()
-    mount("tmpfs", root + "/tmp", "tmpfs", NO_SUID | NO_DEVICES, FOLDER_SIZE)
 
 
 def limit(job: dict[str, Any]) -> None:
