@@ -3,7 +3,7 @@
 import pytest
 
 from plait.core import Budget, Plan, Request, Result, Sampling
-from plait.core.events import Committed, Ended, Event, RunEnded, Started, Wrote
+from plait.core.events import Committed, Decided, Ended, Event, RunEnded, Started, Wrote
 from plait.errors import EngineUnreachable, UsageError
 from plait.solve import Runtime, solve, solve_stream, solve_sync
 from plait.testing import Play, ScriptedEngine, run_virtual
@@ -196,3 +196,25 @@ def test_requests_of_one_runtime_share_its_limiter() -> None:
             return await solve("1+2?", runtime=runtime, plan=Plan("native", "threadweaver"))
 
     assert run_virtual(main).answer == "3"
+
+
+def test_a_policy_decides_and_its_decision_is_in_the_trace_with_its_inputs() -> None:
+    trace = Trace()
+    result = ask(lambda p, s: "3", trace, policy="threshold")
+    assert (result.method, result.fallback) == ("sequential", None)
+    (decided,) = [e for e in trace.events if isinstance(e, Decided)]
+    assert (decided.policy, decided.method) == ("threshold", "sequential")
+    assert "not above the threshold" in decided.why
+    assert any(line.startswith("estimated_cost=") for line in decided.inputs)
+
+
+def test_a_named_method_is_how_a_policy_goes_parallel() -> None:
+    trace = Trace()
+    ask(lambda p, s: "Answer: 3", trace, policy="fixed", method="explore")
+    (decided,) = [e for e in trace.events if isinstance(e, Decided)]
+    assert (decided.policy, decided.method) == ("fixed", "explore")
+
+
+def test_an_unknown_policy_is_an_error() -> None:
+    with pytest.raises(UsageError, match="no policy `luck`"):
+        ask(weaver, policy="luck")

@@ -22,7 +22,7 @@ from plait.core.events import Event as TraceEvent
 from plait.core.events import Family, Role
 from plait.core.outcome import Outcome, Status
 from plait.core.part import Part, Verdict
-from plait.core.request import Plan, Request, Sampling
+from plait.core.request import Plan, Request, Room, Sampling
 from plait.core.text import Chunk, Finish, Message, Prompt, Stops
 
 # --- engines -----------------------------------------------------------------------------------
@@ -39,6 +39,8 @@ class Capabilities:
     logprobs: bool = False
     cache_report: bool = False
     exact_counts: bool = False
+    json_schema: bool | None = None
+    """Replies can be constrained to a JSON schema (`Sampling.schema`); None: unknown."""
     window: int | None = None
     slots: int | None = None
     """Streams that it serves at once without queueing, None if unknown."""
@@ -285,6 +287,20 @@ class Thread(Protocol):
         """Why the last `write` ended; None before the first."""
         ...
 
+    @property
+    def held(self) -> int:
+        """Tokens that the context holds now, the opening prompt included."""
+        ...
+
+    def count(self, text: str) -> int:
+        """Tokens of ``text``: exact if the engine's tokenizer is at hand, else estimated."""
+        ...
+
+    @property
+    def room(self) -> Room:
+        """What is left of the budgets for this thread and what it starts."""
+        ...
+
     def write(
         self, until: Stops = ..., limit: int | None = None, sampling: Sampling | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[Chunk]]:
@@ -299,8 +315,11 @@ class Thread(Protocol):
         """Put runtime text, or another thread's text, at the end of the context."""
         ...
 
-    def rewrite(self, since: int, *parts: str | Outcome) -> None:
-        """Replace everything from character ``since`` on by ``parts``."""
+    def rewrite(self, since: int, *parts: str | Outcome, reset: bool = False) -> None:
+        """Replace everything from character ``since`` on by ``parts``.
+
+        ``reset``: the parts say what was found out in what goes, so its tokens are not wasted.
+        """
         ...
 
     def turn(self, said: Message, *replies: Message) -> None:
@@ -323,6 +342,11 @@ class Thread(Protocol):
     ) -> list[Outcome | None]:
         """Wait for ``children``; when ``enough`` says so before all ended, cancel the others, or
         let them go on (``rest="keep"``) to be waited for later."""
+        ...
+
+    async def any_ended(self, children: Sequence[Child]) -> None:
+        """Wait until at least one of ``children`` has ended. Joins nothing: the clock of this
+        thread stays where it is until `wait` is called for what it uses."""
         ...
 
     async def ask(self, spec: ChildSpec, sampling: Sampling | None = None) -> Outcome:

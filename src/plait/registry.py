@@ -16,12 +16,22 @@ from plait.core import Directions, Plan
 from plait.errors import UsageError
 from plait.interfaces import Engine, Merge, Method, Verifier, WireProtocol
 from plait.merge import Adaptive, Best, Concat, Hierarchical, Synthesize, Vote
-from plait.methods import Explore, Fixed, Native, Refine, Sequential, Skeleton, Tools
+from plait.methods import (
+    Explore,
+    Fixed,
+    Native,
+    PlanMethod,
+    PlanOptions,
+    Refine,
+    Sequential,
+    Skeleton,
+    Tools,
+)
 from plait.prompts import Prompts, load_prompts
 from plait.protocols import CATALOGUE, Known, look_up, recognise, refusal
 from plait.verify import Code, Exact, Judge, Math, Puzzle
 
-METHODS = ("sequential", "native", "tools", "explore", "fixed", "refine", "skeleton")
+METHODS = ("sequential", "native", "tools", "plan", "explore", "fixed", "refine", "skeleton")
 AUTO = "auto"
 """In a protocol's place: the one that the served model is known to write."""
 MERGES: dict[str, Callable[[Prompts], Merge]] = {
@@ -110,8 +120,18 @@ def make_method(plan: Plan, directions: Directions | None = None) -> Method:
     if plan.protocol is not None and plan.method != "explore":
         raise UsageError(f"the method `{plan.method}` drives no wire format",
                          hint="Leave `protocol` out, or use the method `explore` or `native`.")
+    return _make_directed(plan, directions, prompts, merge, verifier)
+
+
+def _make_directed(
+    plan: Plan, directions: Directions, prompts: Prompts, merge: Merge | None,
+    verifier: Verifier | None,
+) -> Method:
     count = directions.attempts
     match plan.method:
+        case "plan":
+            return PlanMethod(PlanOptions(window=directions.window), merge=merge,
+                              verifier=verifier, prompts=prompts)
         case "explore":
             inner = _make_native(plan) if plan.protocol is not None else None
             return Explore(merge=merge, verifier=verifier, prompts=prompts, inner=inner,

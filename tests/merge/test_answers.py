@@ -61,7 +61,8 @@ def test_any_text_has_a_key_and_the_key_is_stable(text: str) -> None:
 @pytest.mark.parametrize(("text", "value"), [
     ("So we get it.\nAnswer: 42", "42"),
     ("Answer: 1\nNo, wait.\n**Answer:** 42", "42"),
-    ("**Final answer: 42**", "42**"),
+    ("**Final answer: 42**", "42"),
+    ("Answer: **42**.", "42."),
     ("The answer is 42.", "42."),
     ("the final answer is: \\(42\\)", "\\(42\\)"),
     ("Therefore \\boxed{\\frac{1}{2}} holds, as we said above.\nQED", "\\frac{1}{2}"),

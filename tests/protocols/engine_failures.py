@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from plait.core import Budget, Message, Sampling
+from plait.core import Budget, Message, Prompt, Request, Sampling
 from plait.errors import EngineRefused, EngineUnreachable
-from plait.protocols import CATALOGUE
+from plait.protocols import CATALOGUE, prepare
 from plait.protocols.facts import HIDDEN_STOP
 from plait.testing import Play
 from tests.protocols.cells import (
@@ -25,21 +25,30 @@ from tests.protocols.words import QUESTION, WORDS, Turn
 
 def window_full() -> Row:
     """Each thread fits the window, all of them together do not."""
-    given, says = {"budget": Budget(window=80)}, ("stopped by the limit on the context window",)
+    says = ("stopped by the limit on the context window",)
+    given = {name: {"budget": Budget(window=80 + switch_tokens(name))} for name in WORDS}
     row: Row = {
         name: Case((WORDS[name].block, ANSWER), thread=("word " * 40 + WORDS[name].thread,) * 2,
-                   given=given, says=says, holds="(word ){40}", fallback=r"cut off \(window\)")
+                   given=given[name], says=says, holds="(word ){40}",
+                   fallback=r"cut off \(window\)")
         for name in (*LISTED, "parallel-r1")}
     row["parathinker"] = Case((ANSWER,), thread=("word " * 40 + "</think{n}>",) * 4,
-                              threads=("done",) * 4, given=given, says=says,
+                              threads=("done",) * 4, given=given["parathinker"], says=says,
                               fallback=r"cut off \(window\)")
     row["apr"] = Case(  # what the searches found is in the join, and is the answer
         given={"budget": Budget(window=120)}, says=says, holds=r"(5\+4=9 ){50}",
         thread=("Goal Reached " + "5+4=9 " * 50 + "Goal Reached",) * 2)
     row["asyncthink"] = Case(
-        (WORDS["asyncthink"].block, ANSWER), given=given, says=says, holds="(word ){39}",
+        (WORDS["asyncthink"].block, ANSWER), given=given["asyncthink"], says=says,
+        holds="(word ){39}",
         thread=("<RETURN>" + "word " * 40 + "</RETURN>",) * 2, fallback=r"cut off \(window\)")
     return row
+
+
+def switch_tokens(name: str) -> int:
+    """Tokens of what switches the format on: they stand in the context as well."""
+    asked = prepare(Request(prompt=QUESTION), CATALOGUE[name].facts)
+    return Prompt(messages=asked.messages).tokens
 
 
 def one_fails() -> Row:

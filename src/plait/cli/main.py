@@ -25,6 +25,10 @@ COMMANDS = {
     "solve": ("plait.cli.solve", "Answer one question, in parallel where the model can."),
     "probe": ("plait.cli.served", "Say what an engine serves, and whether a wire format fits."),
     "protocols": ("plait.cli.protocols", "List the wire formats that models fork in."),
+    "eval": ("plait.cli.evaluate", "Put the same problems to several methods, and compare."),
+    "analyze": ("plait.cli.analyze", "Say where parallel threads would help."),
+    "tune": ("plait.cli.tune", "Search for the settings that do best, and confirm them."),
+    "ab": ("plait.cli.ab", "Compare two policies, until one is known to be better."),
     "trace": ("plait.cli.trace", "Show a recorded run: its tree, its numbers, its timeline."),
 }
 INTERRUPTED = 130

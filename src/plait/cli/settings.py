@@ -9,16 +9,17 @@ settings: they come from the environment alone, so that no file and no process l
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from plait.core import Budget, Directions, Request, Sampling
+from plait.core import Budget, Directions, Price, Request, Sampling
 from plait.core.events import Role
 from plait.errors import UsageError
+from plait.policy import PolicyFile, read_policy
 
 FILE = "plait.toml"
 PREFIX = "PLAIT_"
@@ -26,6 +27,7 @@ NOT_SETTINGS = ("PLAIT_API_KEY", "PLAIT_DEBUG")
 """Variables that others read: keys, and what only makes sense for one call."""
 SECRET = ("key", "secret", "password", "bearer")
 LARGEST = 2**63 - 1
+T = TypeVar("T")
 ROLES = ("planner", "worker", "merger", "judge")
 """Roles that may be served by another engine than the main one."""
 
@@ -55,6 +57,15 @@ class Settings:
     """Threads in each round of `refine`: "8, 4, 1"."""
     roles: str | None = None
     """Engines of roles: "judge=http://127.0.0.1:8001/v1 NAME, planner=..."."""
+    policy: str | None = None
+    """A name (see `plait.policy.decide`), or a policy file, *.toml."""
+    threshold: int | None = None
+    window: int | None = None
+    cost: float | None = None
+    prices: str | None = None
+    """Prices per million tokens: "NAME=PROMPT/GENERATED, OTHER=PROMPT/GENERATED/CACHED"."""
+    windows: str | None = None
+    """Effective windows of models: "NAME=8192, OTHER=2048"; `window` is for the others."""
 
     def request(self, prompt: str) -> Request:
         """The request for ``prompt``. Raises `UsageError` for values out of range."""
@@ -62,7 +73,7 @@ class Settings:
             prompt=prompt,
             sampling=Sampling(**self._given("temperature", "max_tokens")),
             budget=Budget(**self._given("total_tokens", "critical_tokens", "seconds", "width",
-                                        "depth")),
+                                        "depth", "cost")),
             seed=self.seed,
             directions=self._directions(),
         )
@@ -81,8 +92,19 @@ class Settings:
             found[cast(Role, role.strip())] = (engine, model[0].strip() if model else None)
         return found
 
+    def decider(self) -> str | PolicyFile | None:
+        """The policy in force: a name, or what a policy file holds. Raises `UsageError` if the
+        file cannot be read or is contradicted."""
+        if self.policy is None or not self.policy.endswith(".toml"):
+            return self.policy
+        given = [n for n in ("method", "protocol", "threshold") if getattr(self, n) is not None]
+        if given:
+            raise UsageError(f"a policy file decides on `{given[0]}`",
+                             hint=f"Leave out `{given[0]}`, or `policy`.")
+        return read_policy(self.policy)
+
     def _directions(self) -> Directions:
-        given = self._given("attempts", "merge", "verify", "prompts")
+        given = self._given("attempts", "merge", "verify", "prompts", "window", "threshold")
         if self.rounds is not None:
             try:
                 given["rounds"] = tuple(int(count) for count in self.rounds.split(","))
@@ -91,8 +113,34 @@ class Settings:
                                  hint="Say 8,4,1, for example.") from None
         return Directions(**given)
 
+    def price_table(self) -> dict[str, Price]:
+        """Prices by model. Raises `UsageError`."""
+        return _by_model("prices", self.prices, Price.parse)
+
+    def fit(self, request: Request, model: str) -> Request:
+        """``request`` with the window that the settings have for ``model``."""
+        window = _by_model("windows", self.windows, int).get(model)
+        if window is None:
+            return request
+        return replace(request, directions=replace(request.directions, window=window))
+
     def _given(self, *names: str) -> dict[str, Any]:
         return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+
+
+def _by_model(name: str, text: str | None, read: Callable[[str], T]) -> dict[str, T]:
+    """``NAME=VALUE, NAME=VALUE`` as a dictionary. Raises `UsageError`."""
+    found: dict[str, T] = {}
+    for entry in filter(str.strip, (text or "").split(",")):
+        model, mark, value = entry.rpartition("=")
+        try:
+            found[model.strip()] = read(value.strip())
+        except ValueError:
+            mark = ""
+        if not mark or not model.strip():
+            raise UsageError(f"`{name}` has {entry.strip()!r:.60}, which gives no model a value",
+                             hint="Say NAME=VALUE, OTHER=VALUE.")
+    return found
 
 
 KNOWN = {f.name: str(f.type).split(" | ")[0] for f in fields(Settings)}

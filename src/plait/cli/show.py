@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Literal, TypeVar
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from plait.core import Result
+from plait.core.events import Decided, Event
 from plait.errors import PlaitError
 from plait.trace import Trace
 from plait.viewer import LiveTree, PlainLines, Scene
@@ -46,6 +47,25 @@ def say(line: str) -> None:
 def as_dict(result: Result) -> dict[str, object]:
     """The result as other tools read it (contract of ``plait solve --json``)."""
     return {f.name: getattr(result, f.name) for f in fields(result) if f.name not in NOT_IN_JSON}
+
+
+def decision_dict(events: Iterable[Event]) -> dict[str, object] | None:
+    """The policy's decision and what it was made from; None where no policy was asked."""
+    for event in events:
+        if isinstance(event, Decided):
+            inputs = dict(line.split("=", 1) for line in event.inputs)
+            return {"policy": event.policy, "method": event.method, "why": event.why,
+                    "inputs": inputs}
+    return None
+
+
+def decision_lines(events: Iterable[Event]) -> list[str]:
+    """The same for people."""
+    for event in events:
+        if isinstance(event, Decided):
+            return [f"the policy {event.policy} chose {event.method}: {event.why}",
+                    f"it looked at {', '.join(event.inputs)}"]
+    return ["no policy was asked"]
 
 
 def print_json(value: object) -> None:

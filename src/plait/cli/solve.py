@@ -14,9 +14,20 @@ from rich.text import Text
 
 from plait.cli.probe import step_seconds, widths_up_to
 from plait.cli.settings import LARGEST, Settings, load_settings
-from plait.cli.show import Mode, Watcher, as_dict, mode_for, print_json, print_lines, say
+from plait.cli.show import (
+    Mode,
+    Watcher,
+    as_dict,
+    decision_dict,
+    decision_lines,
+    mode_for,
+    print_json,
+    print_lines,
+    say,
+)
 from plait.core import Request, Result
 from plait.core.events import Event
+from plait.policy import PolicyFile
 from plait.registry import AUTO
 from plait.solve import Runtime
 from plait.solve import solve as answer
@@ -34,6 +45,8 @@ class Job:
     settings: Settings
     mode: Mode
     compare: bool
+    policy: str | PolicyFile | None = None
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +67,8 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
     protocol: Annotated[str | None, typer.Option(help="The wire format that the model "
                                                  "writes, or auto; `plait protocols` lists them. "
                                                  "One of your own: module:NAME.")] = None,
-    method: Annotated[str | None, typer.Option(help="sequential, native, tools, explore, fixed, "
-                                               "refine, skeleton or auto.")] = None,
+    method: Annotated[str | None, typer.Option(help="sequential, native, tools, plan, explore, "
+                                               "fixed, refine, skeleton or auto.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Also answer sequentially, and "
                                           "compare.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -66,6 +79,8 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
     total_tokens: Annotated[int | None, typer.Option(help="Limit of all threads.")] = None,
     critical_tokens: Annotated[int | None, typer.Option(help="Limit of the longest path.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Limit of the time.")] = None,
+    cost: Annotated[float | None, typer.Option(help="Limit of the cost, by the setting "
+                                               "`prices`.")] = None,
     width: Annotated[int | None, typer.Option(help="Most threads at once below one.")] = None,
     depth: Annotated[int | None, typer.Option(help="Most levels of threads.")] = None,
     attempts: Annotated[int | None, typer.Option(help="explore: attempts at most [8]; fixed: 2 or "
@@ -80,6 +95,15 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
                                                "[8,4,1].")] = None,
     roles: Annotated[str | None, typer.Option(help="Other engines for some roles: \"judge=URL "
                                               "MODEL, merger=...\".")] = None,
+    policy: Annotated[str | None, typer.Option(help="Who decides whether to go parallel: auto, "
+                                               "sequential, fixed, threshold, or a policy file "
+                                               "(*.toml) as `plait tune` writes it.")] = None,
+    threshold: Annotated[int | None, typer.Option(help="threshold: tokens in one thread above "
+                                                  "which it may plan [400].")] = None,
+    window: Annotated[int | None, typer.Option(help="plan: tokens of context that a thread works "
+                                               "with before it starts clean [4096].")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why it was answered in this "
+                                          "way.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer only.")] = False,
 ) -> None:
     """Answer one question, in parallel where the model can.
@@ -88,13 +112,16 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
     as a variable (PLAIT_TOTAL_TOKENS=1000); flags are strongest.
     """
     flags = {"engine": engine, "model": model, "protocol": protocol, "method": method,
-             "trace": trace, "seed": seed, "temperature": temperature, "max_tokens": max_tokens,
-             "total_tokens": total_tokens, "critical_tokens": critical_tokens,
+             "trace": trace, "seed": seed, "temperature": temperature,
+             "max_tokens": max_tokens, "total_tokens": total_tokens,
+             "critical_tokens": critical_tokens,
              "seconds": seconds, "width": width, "depth": depth, "attempts": attempts,
              "merge": merge, "verify": verify, "prompts": prompts, "rounds": rounds,
-             "roles": roles}
+             "roles": roles, "policy": policy, "threshold": threshold, "window": window,
+             "cost": cost}
     settings = load_settings(flags, os.environ, Path.cwd())
-    job = Job(settings.request(_read(prompt)), settings, mode_for(json=json, quiet=quiet), compare)
+    job = Job(settings.request(_read(prompt)), settings, mode_for(json=json, quiet=quiet), compare,
+              settings.decider(), explain)
     result = anyio.run(_compare if compare else _single, job)
     if settings.protocol == AUTO and settings.method != "sequential":
         say(result.reason)
@@ -120,10 +147,12 @@ def _why(result: Result) -> str:
 
 async def _single(job: Job) -> Result:
     async with Runtime(job.settings.engine, model=job.settings.model,
-                       roles=job.settings.engines()) as runtime:
+                       roles=job.settings.engines(),
+                       prices=job.settings.price_table()) as runtime:
         run = await _answer(job, runtime, job.settings.method, job.settings.trace)
     if job.mode == "json":
-        print_json(as_dict(run.result))
+        explained = {"decision": decision_dict(run.events)} if job.explain else {}
+        print_json(as_dict(run.result) | explained)
     elif job.mode == "quiet" and run.result.answer is not None:
         print(run.result.answer)
     return run.result
@@ -132,7 +161,8 @@ async def _single(job: Job) -> Result:
 async def _compare(job: Job) -> Result:
     """Answer in parallel, then sequentially, on one engine that is warm from the start."""
     settings = job.settings
-    async with Runtime(settings.engine, model=settings.model, roles=settings.engines()) as runtime:
+    async with Runtime(settings.engine, model=settings.model, roles=settings.engines(),
+                       prices=settings.price_table()) as runtime:
         await step_seconds(runtime.engine, job.request, 2)  # its first steps are slow ones
         parallel = await _answer(job, runtime, settings.method, settings.trace)
         baseline = await _answer(job, runtime, "sequential", _beside(settings.trace))
@@ -160,10 +190,18 @@ async def _answer(job: Job, runtime: Runtime, method: str | None, file: str | No
     try:
         with watcher.watching(trace):
             result = await watcher.while_ticking(answer(
-                job.request, runtime=runtime, method=method, protocol=protocol, trace=trace))
+                job.settings.fit(job.request, runtime.engine.model), runtime=runtime,
+                method=method, protocol=protocol, trace=trace,
+                policy=None if method == "sequential" else job.policy))
     finally:
         if writer is not None:
             writer.close()
+    if job.explain and job.mode != "json":
+        for line in decision_lines(trace.events):
+            if job.mode == "quiet":
+                say(line)
+            else:
+                print_lines([Text(line)], job.mode)
     if watcher.scene is not None:
         print_lines([Text(), *summary_lines(watcher.scene), Text()], job.mode)
     return Answered(replace(result, trace=file), trace.events)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from plait.cli.show import print_json, print_lines, say
+from plait.context import report_contexts
 from plait.trace import Metrics, measure, read_trace
 from plait.viewer import Scene, report
 
@@ -31,7 +32,10 @@ def trace(
     if recording.truncated:
         say(f"{file} was cut off in its last line; the numbers are of what is there")
     if json:
-        print_json(_as_dict(measure(recording.events)))
+        metrics, contexts = measure(recording.events), report_contexts(recording.events)
+        print_json(_as_dict(metrics) | {
+            "context_peak": contexts.peak, "context_sequential": contexts.sequential,
+            "context_resets": contexts.resets, "context_peaks": contexts.peaks})
         return
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else PIPE_WIDTH

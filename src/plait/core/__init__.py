@@ -3,7 +3,7 @@
 from plait.core.outcome import Outcome, Result, Status
 from plait.core.part import Part, Verdict
 from plait.core.reading import after_thinking
-from plait.core.request import Budget, Directions, Plan, Request, Sampling
+from plait.core.request import Budget, Directions, Plan, Price, Request, Room, Sampling
 from plait.core.text import (
     Author,
     CallDelta,
@@ -30,9 +30,11 @@ __all__ = [
     "Outcome",
     "Part",
     "Plan",
+    "Price",
     "Prompt",
     "Request",
     "Result",
+    "Room",
     "Sampling",
     "Segment",
     "Status",

@@ -37,11 +37,16 @@ def read_value(text: str) -> str | None:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     for line in reversed(lines):
         found = _MARK.match(line) if len(line) <= 2 * LONGEST else None
-        if found and (value := found[1].strip()).strip(". …"):
+        if found and (value := _undress(found[1].strip())).strip(". …"):
             return value if len(value) <= LONGEST else None
     if boxed is not None:
         return boxed
     return lines[0] if len(lines) == 1 and len(lines[0]) <= LONGEST // 2 else None
+
+
+def _undress(value: str) -> str:
+    """Without the end of bold print that began before it: ``**Answer: 5**``, ``Answer: **5**.``"""
+    return re.sub(r"\*\*(?=\W*$)", "", value) if value.count("**") % 2 else value
 
 
 def canonical(value: str, question: str = "") -> str:

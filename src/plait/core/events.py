@@ -38,6 +38,19 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """A policy chose how to answer. ``inputs``: everything that it looked at, ``name=value``."""
+
+    kind: ClassVar[str] = "decided"
+    t: float
+    thread: str
+    policy: str
+    method: str
+    why: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """A thread came to be.
 
@@ -112,13 +125,15 @@ class Answered:
 @dataclass(frozen=True, slots=True)
 class Rewrote:
     """The end of a context was replaced. ``removed``: generated tokens that no longer count as
-    useful; ``text`` is what was removed."""
+    useful; ``text`` is what was removed. ``reset``: the thread wrote down what it knows and goes on
+    in a clean context; what was removed lives on in that state, so ``removed`` is 0."""
 
     kind: ClassVar[str] = "rewrote"
     t: float
     thread: str
     removed: int
     text: str
+    reset: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +193,13 @@ class RunEnded:
 
 
 Event = (
-    RunStarted | Started | Appended | Asked | Wrote | Answered | Rewrote | Joined | Ended | Noted
-    | Committed | RunEnded
+    RunStarted | Decided | Started | Appended | Asked | Wrote | Answered | Rewrote | Joined | Ended
+    | Noted | Committed | RunEnded
 )
 """Everything that a trace may hold."""
 
 KINDS: dict[str, type[Event]] = {
     cls.kind: cls
-    for cls in (RunStarted, Started, Appended, Asked, Wrote, Answered, Rewrote, Joined, Ended,
-                Noted, Committed, RunEnded)
+    for cls in (RunStarted, Decided, Started, Appended, Asked, Wrote, Answered, Rewrote, Joined,
+                Ended, Noted, Committed, RunEnded)
 }

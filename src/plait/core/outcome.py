@@ -65,6 +65,8 @@ class Result:
     verified: bool | None = None
     """What a verifier that ran inside the request said of the answer; None where none ran."""
     conflicts: int = 0
+    cost: float | None = None
+    """By the prices that were given; None where the model has none."""
     reason: str = ""
     """Why this method and protocol were chosen."""
     warnings: tuple[str, ...] = ()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from math import isfinite
+from typing import ClassVar
 
 from plait.core.text import Message
 from plait.errors import UsageError
@@ -23,6 +25,9 @@ class Sampling:
     stop_ids: tuple[int, ...] = ()
     logprobs: bool = False
     ignore_eos: bool = False
+    schema: Mapping[str, object] | None = field(default=None, hash=False)
+    """The reply is wanted as JSON of this schema. Engines that can constrain it do; from the others
+    it comes as the model likes, so whoever asks has to be able to read that, too."""
     extra: Mapping[str, object] = field(default_factory=dict)
     """Fields passed to the engine as they are (an OpenAI server's request body)."""
 
@@ -40,6 +45,37 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs per million tokens, in any currency. ``cached``: prompt tokens that the
+    engine had in its cache; None: as much as others."""
+
+    prompt: float
+    generated: float
+    cached: float | None = None
+
+    PER: ClassVar[float] = 1e6
+
+    def __post_init__(self) -> None:
+        for name, value in (("prompt", self.prompt), ("generated", self.generated),
+                            ("cached", self.cached or 0.0)):
+            if not (value >= 0 and isfinite(value)):
+                raise UsageError(f"the price `{name}` is {value!r} but must be at least 0")
+
+    @classmethod
+    def parse(cls, text: str) -> Price:
+        """``PROMPT/GENERATED`` or ``PROMPT/GENERATED/CACHED``. Raises `ValueError`."""
+        values = [float(part) for part in text.split("/")]
+        if len(values) not in (2, 3):
+            raise ValueError(text)
+        return cls(*values)
+
+    def of(self, *, prompt: int = 0, generated: int = 0, cached: int = 0) -> float:
+        """The price of so many tokens."""
+        known = self.prompt if self.cached is None else self.cached
+        return (prompt * self.prompt + generated * self.generated + cached * known) / self.PER
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
     """Limits of one request over its whole tree of threads. None: no limit of this kind.
 
@@ -47,7 +83,8 @@ class Budget:
     (see `plait.trace.metrics`), ``seconds`` the wall clock, ``width`` the threads that one
     thread has open at once, ``depth`` the levels below the root, ``threads`` all threads ever
     started, ``live_tokens`` the context tokens that the engine must hold at one moment,
-    ``window`` the context of each thread.
+    ``window`` the context of each thread, ``cost`` all requests by the prices of their models
+    (see `Price`).
     """
 
     total_tokens: int | None = None
@@ -58,6 +95,7 @@ class Budget:
     threads: int | None = 4096
     live_tokens: int | None = None
     window: int | None = None
+    cost: float | None = None
     rounds: int | None = 32
     """Forks and joins that one thread may go through, one after the other."""
 
@@ -69,12 +107,31 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """What a thread may still use, the ring-fences for joins and for the fallback set aside.
+
+    ``tokens`` that threads below it may generate in all, ``path``: on the longest path; ``seconds``
+    until the parallel attempt is given up; ``levels`` and ``threads`` that may still be started;
+    ``window``: the context of each thread in tokens. None: no limit of this kind.
+    """
+
+    tokens: int | None = None
+    path: int | None = None
+    seconds: float | None = None
+    levels: int | None = None
+    threads: int | None = None
+    window: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Directions:
     """How a method that directs a model is to work. None: the method's own default.
 
     ``attempts``: threads that `explore` makes at most, `fixed` exactly. ``merge`` and ``verify``
     are names (see `plait.registry`), ``prompts`` the name of a prompt set or a folder with one.
-    ``rounds``: threads in each round of `refine`.
+    ``rounds``: threads in each round of `refine`. ``window``: the effective window of every thread
+    of `plan` in tokens (see `plait.context`). ``threshold``: tokens of an answer in one thread
+    above which the policy `threshold` considers to plan.
     """
 
     attempts: int | None = None
@@ -82,10 +139,14 @@ class Directions:
     verify: str | None = None
     prompts: str | None = None
     rounds: tuple[int, ...] = (8, 4, 1)
+    window: int | None = None
+    threshold: int | None = None
 
     def __post_init__(self) -> None:
         if self.attempts is not None and self.attempts <= 0:
             raise UsageError(f"`attempts` is {self.attempts!r} but must be above 0")
+        if self.threshold is not None and self.threshold < 0:
+            raise UsageError(f"`threshold` is {self.threshold!r} but must be at least 0")
         if not self.rounds or min(self.rounds) <= 0 or self.rounds[-1] != 1:
             raise UsageError(f"`rounds` is {self.rounds!r} but must end in a round of 1 thread",
                              hint="Say 8, 4, 1, for example.")
@@ -125,6 +186,8 @@ class Plan:
     width: int | None = None
     early_stop: bool = False
     """Join as soon as the protocol says that the outcomes so far are enough; cancel the rest."""
+    gain: bool = False
+    """Split only where that shortens the longest path, by the planner's own estimate."""
     retries: int = 1
     """How often a failed child is tried again, alone."""
     reason: str = ""

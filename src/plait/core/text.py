@@ -75,6 +75,11 @@ class Segment:
     """Length in tokens: exact where ``ids`` or the engine's count exist, else estimated."""
 
 
+def estimate_tokens(text: str) -> int:
+    """About how many tokens ``text`` has when nobody can count them: four characters each."""
+    return (len(text) + 3) // 4
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What an engine is asked to continue.
@@ -90,6 +95,12 @@ class Prompt:
     messages: tuple[Message, ...] = ()
     tools: tuple[Tool, ...] = ()
     parts: tuple[str | tuple[int, ...], ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """Its length: exact where there are ids, else estimated; messages are always estimated."""
+        own = estimate_tokens(self.text) if self.ids is None else len(self.ids)
+        return own + sum(estimate_tokens(m.content) for m in self.messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +142,3 @@ class Chunk:
     calls: tuple[CallDelta, ...] = ()
     estimated: bool = field(default=False)
     """``tokens`` was guessed, because the engine sends neither ids nor one chunk a token."""
-
-
-def estimate_tokens(text: str) -> int:
-    """About how many tokens ``text`` has when nobody can count them: four characters each."""
-    return (len(text) + 3) // 4

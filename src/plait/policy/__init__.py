@@ -1,5 +1,20 @@
 """Whether to go parallel, with which method, and how wide. Pure: load is passed in."""
 
 from plait.policy.choose import choose
+from plait.policy.decide import POLICIES, Decision, History, Situation, decide
+from plait.policy.file import Expected, PolicyFile, read_policy
+from plait.policy.signals import Signals, read_signals
 
-__all__ = ["choose"]
+__all__ = [
+    "POLICIES",
+    "Decision",
+    "Expected",
+    "History",
+    "PolicyFile",
+    "Signals",
+    "Situation",
+    "choose",
+    "decide",
+    "read_policy",
+    "read_signals",
+]

@@ -54,7 +54,7 @@ class Context:
         self._chars = 0
         self._opening = 0
         self._closed = 0
-        self._tokens = 0
+        self._tokens = Prompt(messages=messages).tokens
 
     def add(self, segment: Segment) -> None:
         """Put ``segment`` at the end."""
@@ -111,7 +111,7 @@ class Context:
 
     @property
     def tokens(self) -> int:
-        """Length in tokens, messages not counted."""
+        """Length in tokens; that of messages is estimated."""
         return self._tokens
 
     @property

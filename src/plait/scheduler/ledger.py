@@ -16,14 +16,17 @@ parent still writes, would find nothing. So what an open lease has not spent yet
 comes to the end of its smaller lease it asks again like everybody.
 
 The ring-fences are shares of the total that are set aside at the start: `JOIN_SHARE` so that there
-is room to merge what the threads found, `FALLBACK_SHARE` so that a failed parallel attempt can
-still be answered sequentially. A plan without threads has neither.
+is room to merge what the threads found (the root and mergers may use it), `FALLBACK_SHARE` so that
+a failed parallel attempt can still be answered sequentially (only the fallback may). The same
+shares of the longest path are kept free (`path_reserve`), and that of the seconds for the fallback.
+A plan without threads has neither.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from plait.core.events import Role
 from plait.errors import Bug
 
 JOIN_SHARE = 0.10
@@ -68,6 +71,17 @@ class Account:
                 best = left if best is None else min(best, left)
             account = account._parent
         return best
+
+    @property
+    def unspent(self) -> int | None:
+        """What has not been spent, reserved or not, all accounts above considered."""
+        account: Account | None = self
+        lefts = []
+        while account is not None:
+            if account._limit is not None:
+                lefts.append(max(0, account._limit - account._spent))
+            account = account._parent
+        return min(lefts, default=None)
 
     @property
     def state(self) -> AccountState:
@@ -153,6 +167,7 @@ class Ledger:
     """The accounts of one run; see the module's docstring."""
 
     def __init__(self, total: int | None, *, parallel: bool) -> None:
+        self.parallel = parallel
         fallback = int(total * FALLBACK_SHARE) if total and parallel else 0
         join = int(total * JOIN_SHARE) if total and parallel else 0
         self.run = Account(total)
@@ -183,6 +198,18 @@ class Ledger:
             spare = min(lease.left - share, share - (account.available or 0))
             if spare > 0:
                 lease.give_back(spare, account)
+
+    def account_for(self, role: Role) -> Account:
+        """Where a thread that serves ``role`` draws its tokens, the root excepted."""
+        above = {"fallback": self.run, "merger": self.work}.get(role, self.branches)
+        return above.open()
+
+    def path_reserve(self, critical: int, role: Role, level: int) -> int:
+        """Tokens of the longest path that a thread of this ``role`` and level has to leave."""
+        if not self.parallel or role == "fallback":
+            return 0
+        joins = level > 0 and role != "merger"
+        return int(critical * (FALLBACK_SHARE + (JOIN_SHARE if joins else 0)))
 
     def check(self) -> None:
         """Raise `Bug` unless the books balance."""

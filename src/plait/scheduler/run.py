@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from plait.core import Outcome, Plan, Prompt, Request, Segment
+from plait.core import Outcome, Plan, Price, Prompt, Request, Room, Segment
 from plait.core.events import Appended, Ended, Event, Noted, Role, Started
 from plait.errors import Bug, EngineError
 from plait.interfaces import Body, ChildSpec, Engine
 from plait.scheduler.admission import Limiter
 from plait.scheduler.child import ScheduledChild
 from plait.scheduler.context import Context, make_segment
-from plait.scheduler.ledger import Account, Ledger
+from plait.scheduler.ledger import FALLBACK_SHARE, Ledger
 from plait.scheduler.live import LiveGate
+from plait.scheduler.purse import FREE, Purse
 from plait.scheduler.thread import ScheduledThread
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Run:
         limiter: Limiter,
         emit: Callable[[Event], None],
         run_id: str,
+        prices: Mapping[str, Price] | None = None,
     ) -> None:
         self.request = request
         self.plan = plan
@@ -51,6 +53,8 @@ class Run:
         self.limiter = limiter
         self.emit = emit
         self.ledger = Ledger(request.budget.total_tokens, parallel=plan.method != "sequential")
+        self.purse = Purse(request.budget.cost, parallel=plan.method != "sequential")
+        self._prices = prices or {}
         self.live = LiveGate(request.budget.live_tokens)
         widths = [w for w in (plan.width, request.budget.width) if w is not None]
         self.width = min(widths, default=NO_WIDTH_LIMIT)
@@ -198,23 +202,20 @@ class Run:
     def _make_thread(self, child: ScheduledChild) -> ScheduledThread:
         spec = child.spec
         engine = self.engine_for(spec.role)
-        account = self._account_for(child)
+        account = self.ledger.account_for(spec.role)
         prompt = spec.prompt or Prompt(text=spec.text)
         context = child.base.fork()
         if spec.family == "spawn":
             context = Context(prompt.messages, prompt.tools)
         thread = ScheduledThread(self, child.name, engine, context, account,
                                  clock=child.start_clock, limit=spec.limit)
+        thread.role = spec.role
         thread.temperature = spec.temperature
         if spec.temperature is None and spec.role == "thread":
             thread.temperature = child.parent.temperature  # below a sampled attempt all is sampled
         child.thread = thread
         self._open_context(thread, prompt, engine, opening=spec.family == "spawn")
         return thread
-
-    def _account_for(self, child: ScheduledChild) -> Account:
-        """The fallback may use everything, other children what is not kept for the join."""
-        return (self.ledger.run if child.spec.role == "fallback" else self.ledger.branches).open()
 
     def _open_context(
         self, thread: ScheduledThread, prompt: Prompt, engine: Engine, *, opening: bool
@@ -232,7 +233,8 @@ class Run:
             thread.context.add(segment)
         thread.context.mark_opening()
         text = "\n".join([m.content for m in prompt.messages] + [segment.text])
-        self.emit(Appended(self.now(), thread.name, author, text, segment.tokens,  # type: ignore[arg-type]
+        tokens = segment.tokens + Prompt(messages=prompt.messages).tokens
+        self.emit(Appended(self.now(), thread.name, author, text, tokens,  # type: ignore[arg-type]
                            segment.ids is None))
 
     # --- what threads and children need of their run -------------------------------------------
@@ -240,6 +242,10 @@ class Run:
     def engine_for(self, role: Role) -> Engine:
         """The engine that serves ``role``; the one for plain threads unless another is named."""
         return self._engines.get(role) or self._engines["thread"]
+
+    def price_of(self, engine: Engine) -> Price:
+        """What the engine's model costs."""
+        return self._prices.get(engine.model, FREE)
 
     def child_ended(self, child: ScheduledChild) -> None:
         """Book the end of ``child`` and wake whoever waits for it."""
@@ -257,9 +263,25 @@ class Run:
         """The clock of an ended thread."""
         return self._clocks[name]
 
+    def room_for(self, thread: ScheduledThread) -> Room:
+        """What ``thread`` and those below it may still use; see `plait.interfaces.Room`."""
+        budget, plan = self.request.budget, self.plan
+        path, seconds = budget.critical_tokens, budget.seconds
+        if path is not None:
+            path = max(0, path - self.ledger.path_reserve(path, "worker", 1) - thread.clock)
+        if seconds is not None:
+            kept = FALLBACK_SHARE if plan.method != "sequential" else 0.0
+            seconds = max(0.0, seconds * (1 - kept) - self.now())
+        return Room(
+            tokens=self.ledger.branches.unspent, path=path, seconds=seconds,
+            levels=None if budget.depth is None else max(0, budget.depth - thread.level),
+            threads=None if budget.threads is None else max(0, budget.threads - self._threads),
+            window=thread.window)
+
     def check(self) -> None:
         """Raise `Bug` if an ended run holds anything."""
         self.ledger.check()
+        self.purse.check()
         if self.ledger.reserved or self.live.held:
             raise Bug("an ended run holds reservations")
         unended = [name for name, event in self._endings.items() if not event.is_set()]

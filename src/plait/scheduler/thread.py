@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Literal
 
 import anyio
 
-from plait.core import Finish, Message, Outcome, Sampling, Stops
-from plait.core.events import Appended, Committed, Joined, Noted, Rewrote
+from plait.core import Finish, Message, Outcome, Room, Sampling, Stops
+from plait.core.events import Appended, Committed, Joined, Noted, Rewrote, Role
 from plait.core.text import RETURNS
 from plait.interfaces import Body, Child, ChildSpec, Engine, Thread
 from plait.scheduler.child import ScheduledChild
 from plait.scheduler.context import Context, make_segment
-from plait.scheduler.ledger import JOIN_SHARE, Account
+from plait.scheduler.ledger import Account
 from plait.scheduler.writing import Grant, Writing
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class ScheduledThread:
         self.temperature: float | None = None
         """`ChildSpec.temperature` of the child that this thread is."""
         self._limit = limit
+        self.role: Role = "thread"
+        """`ChildSpec.role` of the child that this thread is."""
         self._clocks: list[tuple[int, int]] = [(0, clock)]
         self._writes = 0
         self._width: anyio.Semaphore | None = None
@@ -64,6 +66,23 @@ class ScheduledThread:
     def level(self) -> int:
         """Levels below the root."""
         return self.name.count(".")
+
+    @property
+    def window(self) -> int | None:
+        """The most that the context may hold, in tokens: the budget's word and the engine's."""
+        known = (self.run.request.budget.window, self.engine.capabilities.window)
+        return min((w for w in known if w is not None), default=None)
+
+    @property
+    def held(self) -> int:
+        return self.context.tokens
+
+    def count(self, text: str) -> int:
+        return make_segment("runtime", text, self.engine.encode).tokens
+
+    @property
+    def room(self) -> Room:
+        return self.run.room_for(self)
 
     @property
     def text(self) -> str:
@@ -93,12 +112,12 @@ class ScheduledThread:
                 self.run.emit(Appended(self.run.now(), self.name, "runtime", text,
                                        sum(s.tokens for s in segments), guessed))
 
-    def rewrite(self, since: int, *parts: str | Outcome) -> None:
+    def rewrite(self, since: int, *parts: str | Outcome, reset: bool = False) -> None:
         removed = self.context.cut(since, self.engine.encode)
         lost = sum(s.tokens for s in removed if s.author == "model")
         gone = "".join(s.text for s in removed)
         if removed:  # at the very end it is an append
-            self.run.emit(Rewrote(self.run.now(), self.name, lost, gone))
+            self.run.emit(Rewrote(self.run.now(), self.name, 0 if reset else lost, gone, reset))
         self.append(*parts)
 
     def turn(self, said: Message, *replies: Message) -> None:
@@ -144,6 +163,10 @@ class ScheduledThread:
             self.run.emit(Joined(self.run.now(), self.name, joined))
         return outcomes
 
+    async def any_ended(self, children: Sequence[Child]) -> None:
+        while not any(child.peek() for child in children):
+            await self.child_ended.wait()
+
     async def ask(self, spec: ChildSpec, sampling: Sampling | None = None) -> Outcome:
         async def answer(thread: Thread) -> Outcome:
             async with thread.write(sampling=sampling) as stream:
@@ -187,11 +210,10 @@ class ScheduledThread:
             grants.append(Grant(self._limit - self.tokens))
         if (most := run.request.sampling.max_tokens) is not None:
             grants.append(Grant(most - self.tokens))
-        windows = [w for w in (budget.window, self.engine.capabilities.window) if w is not None]
-        if windows:
-            grants.append(Grant(min(windows) - self.context.tokens, "window", "the context window"))
+        if (window := self.window) is not None:
+            grants.append(Grant(window - self.context.tokens, "window", "the context window"))
         if budget.critical_tokens is not None:
-            reserve = int(budget.critical_tokens * JOIN_SHARE) if self.level else 0
+            reserve = run.ledger.path_reserve(budget.critical_tokens, self.role, self.level)
             left = budget.critical_tokens - reserve - self.clock
             grants.append(Grant(left, "budget", "critical-path tokens"))
         run.ledger.make_room(self.account, LEAST_SHARE, run.contenders)
@@ -199,12 +221,36 @@ class ScheduledThread:
         if available is not None:
             share = max(-(-available // max(1, run.contenders)), min(available, LEAST_SHARE))
             grants.append(Grant(share, "budget", "total tokens", renewable=share < available))
-        if not grants:
-            return Grant(None)
-        best = min(grants, key=lambda g: g.tokens if g.tokens is not None else 0)
+        best = min(grants, key=lambda g: g.tokens if g.tokens is not None else 0,
+                   default=Grant(None))
+        best = self._affordable(self._live(best))
         if best.tokens is not None and best.tokens <= 0:
             return Grant(0, best.ends, best.what)
         return best
+
+    def _live(self, best: Grant) -> Grant:
+        """``best`` within what the engine may hold for the whole run. Where nothing else limits a
+        stream it gets a share, so that one does not hold everything."""
+        live = self.run.request.budget.live_tokens
+        if live is None:
+            return best
+        room = live - self.context.tokens
+        if best.tokens is not None:
+            return best if best.tokens <= room else Grant(room, "budget", "live context tokens")
+        share = max(live // max(1, self.run.contenders) - self.context.tokens,
+                    min(room, LEAST_SHARE))
+        return Grant(share, "budget", "live context tokens", renewable=share < room)
+
+    def _affordable(self, best: Grant) -> Grant:
+        """``best`` within what the run may cost; a share of it where many want the same money."""
+        run = self.run
+        tokens = run.purse.affordable(run.price_of(self.engine), self.context.tokens, self.role)
+        if tokens is None:
+            return best
+        share = max(-(-tokens // max(1, run.contenders)), min(tokens, LEAST_SHARE))
+        if best.tokens is not None and best.tokens <= share:
+            return best
+        return Grant(share, "budget", "cost", renewable=share < tokens)
 
     def next_seed(self, sampling: Sampling) -> int | None:
         """A seed that depends on the request and on the place in the tree, never on timing."""

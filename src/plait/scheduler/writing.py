@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from plait.core import Chunk, Finish, Sampling, Stops
+from plait.core import Chunk, Finish, Sampling, Stops, Usage
 from plait.core.events import Answered, Asked, Noted, Wrote
 from plait.errors import EngineError, EngineOverloaded, EngineUnreachable
 from plait.scheduler.ledger import Lease
+from plait.scheduler.purse import Hold
 from plait.scheduler.seam import Seam
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Writing:
         self._seam = Seam(until.strings + sampling.stop)
         self._grant = Grant(0)
         self._lease: Lease | None = None
+        self._hold: Hold | None = None
+        self._usage: Usage | None = None
         self._source: AsyncIterator[Chunk] | None = None
         self._request: AbstractAsyncContextManager[AsyncIterator[Chunk]] | None = None
         self._live = 0
@@ -103,11 +106,16 @@ class Writing:
             self._live = live
             await run.limiter.acquire(run.id)
             self._holds_slot = True
-            self._grant = thread.grant(self._left)  # siblings may have spent meanwhile
+            asked, self._grant = self._grant, thread.grant(self._left)  # siblings may have spent
+            if asked.tokens is not None and self._grant.tokens is not None:
+                self._grant = min(asked, self._grant, key=lambda g: g.tokens or 0)
             if self._grant.tokens == 0:
                 await self._close()
                 return False
             self._lease = run.ledger.lend(thread.account, self._grant.tokens)
+            self._usage = None
+            self._hold = run.purse.hold(
+                run.price_of(thread.engine), thread.context.tokens, self._grant.tokens)
             sampling = replace(
                 self._sampling,
                 max_tokens=self._grant.tokens,
@@ -157,8 +165,7 @@ class Writing:
             self._estimated |= chunk.estimated
             if self._left is not None:
                 self._left -= chunk.tokens
-            if self._lease is not None:
-                self._lease.spend(chunk.tokens)
+            self._spend(chunk.tokens)
             text = chunk.text
             if chunk.calls:
                 self._called = True
@@ -169,6 +176,7 @@ class Writing:
         if chunk.finish is None:
             return chunk if chunk.text or chunk.tokens or chunk.calls else None
         self._record(chunk.finish, chunk)
+        self._usage = chunk.usage
         await self._close()
         finish, what = chunk.finish, "the context window"
         if finish == "length":
@@ -178,6 +186,12 @@ class Writing:
             finish, what = self._grant.ends, self._grant.what
         self._finish(finish, what)
         return replace(chunk, finish=finish)
+
+    def _spend(self, tokens: int) -> None:
+        if self._lease is not None:
+            self._lease.spend(tokens)
+        if self._hold is not None:
+            self._hold.spend(tokens)
 
     async def _leave(self) -> None:
         """The text goes on beyond a lease that others got a part of: ask again. The chunk that
@@ -237,6 +251,9 @@ class Writing:
             if self._lease is not None:
                 run.ledger.settle(self._lease)
                 self._lease = None
+            if self._hold is not None:
+                self._hold.close(self._usage)
+                self._hold = None
             if self._holds_slot:
                 self._holds_slot = False
                 run.limiter.release()

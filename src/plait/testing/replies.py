@@ -26,6 +26,7 @@ class Reply:
     ``error`` is sent as an event after ``fail_after`` pieces; ``break_after``: the connection is
     cut after so many. ``gate``: an event to wait for after ``gate_after`` pieces. ``usage`` and
     ``done`` tell whether those parts of the stream are sent; ``raw`` replaces all of it.
+    ``seconds``: how long the text takes, its pieces at even distances; 0: no time at all.
     """
 
     text: str | Sequence[str] = ""
@@ -45,6 +46,7 @@ class Reply:
     done: bool = True
     raw: Sequence[bytes] | None = None
     content_type: str = "text/event-stream"
+    seconds: float = 0.0
 
 
 class Model(Protocol):

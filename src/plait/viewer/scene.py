@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from plait.context import ContextMeter
 from plait.core.events import (
     Answered,
     Asked,
@@ -82,6 +83,7 @@ class Scene:
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self.meter = Meter()
+        self.contexts = ContextMeter()
         self.started: RunStarted | None = None
         self.ended: RunEnded | None = None
         self.root: Strand | None = None
@@ -95,6 +97,7 @@ class Scene:
     def feed(self, event: Event) -> None:
         """Take in what happened. Raises `TraceError` where it makes no sense."""
         self.meter.feed(event)
+        self.contexts.feed(event)
         self.elapsed = max(self.elapsed, event.t)
         match event:
             case Wrote():

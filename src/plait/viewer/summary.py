@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from plait.context import ContextReport
 from plait.core import Result
 from plait.trace import Metrics
 from plait.viewer.scene import Scene
@@ -20,6 +21,8 @@ def summary_lines(scene: Scene) -> list[Text]:
     if metrics.threads > 1:
         lines.append(_entry("threads", _threads(metrics)))
     lines.append(_entry("longest path", _path(metrics)))
+    if metrics.threads > 1:
+        lines.append(_entry("context", _context(scene.contexts.report(metrics.useful_tokens))))
     lines.append(_entry("time", seconds(scene.elapsed)))
     if scene.ended is not None and scene.ended.fallback:
         lines.append(_entry("fallback", one_line(scene.ended.fallback), "yellow"))
@@ -88,6 +91,12 @@ def _tokens(metrics: Metrics) -> str:
 def _threads(metrics: Metrics) -> str:
     return (f"{metrics.threads:,} in {number(metrics.forks, 'block')}, "
             f"at most {metrics.max_parallel} at once, {number(metrics.depth, 'level')} deep")
+
+
+def _context(report: ContextReport) -> str:
+    text = (f"at most {number(report.peak, 'token')} in one thread, "
+            f"{report.sequential:,} had one thread done it all")
+    return text + (f", {number(report.resets, 'reset')}" if report.resets else "")
 
 
 def _path(metrics: Metrics) -> str:

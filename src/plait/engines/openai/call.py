@@ -31,6 +31,8 @@ from plait.errors import EngineError, EngineRefused
 DRAIN_SECONDS = 0.05
 """Wait for the end of a finished reply, so that its connection can serve another request."""
 
+MOST_ADAPTED = 2
+"""Refusals that are answered by asking differently: the limit's name, and one more."""
 OLD_LIMIT, NEW_LIMIT = "max_tokens", "max_completion_tokens"
 
 
@@ -72,7 +74,7 @@ class Call:
         self._question = question
         self._body = question.body
         self._attempt = 0
-        self._adapted = False
+        self._adapted = 0
         self._over = False
         self._response: aiohttp.ClientResponse | None = None
         self._reset()
@@ -202,12 +204,12 @@ class Call:
         self._over = True  # unless we come to the end of this function
         last = None
         if isinstance(error, EngineRefused):
-            if self._adapted:
+            if self._adapted == MOST_ADAPTED:
                 raise error
-            self._adapted = True
+            self._adapted += 1
             if isinstance(error, errors.TooLong):
                 last = await self._fit(error)
-            elif self._question.otherwise is not None:
+            elif self._question.otherwise is not None and NEW_LIMIT not in str(error):
                 self._question = await self._question.otherwise()
                 self._body = self._question.body
             else:

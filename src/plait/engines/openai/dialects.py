@@ -69,6 +69,8 @@ class Dialect:
     reports_cache: bool = False
     tokenizes: bool = False
     """It has ``/tokenize`` (for messages too) and ``/detokenize``. (llama.cpp has one for text.)"""
+    schemas: bool | None = None
+    """It constrains replies to a JSON schema; None: unknown, so it is tried."""
     unlimited: Literal["omit", "null", "number"] = "omit"
     """How "as much as fits" is said in a completion request; OpenAI's default is 16 tokens."""
     gauges: Gauges | None = None
@@ -84,7 +86,7 @@ VLLM = Dialect(
     fields={**_VISIBLE, "include_stop_str_in_output": True, "spaces_between_special_tokens": False},
     prefill=_CONTINUE,
     keeps_stop=True, token_ids=True, stop_ids=True, exact_counts=True, reports_cache=True,
-    tokenizes=True, unlimited="null",
+    tokenizes=True, unlimited="null", schemas=True,
     gauges=Gauges("vllm:num_requests_running", "vllm:num_requests_waiting",
                   ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")),
     thoughts=("reasoning", "reasoning_content"),
@@ -94,13 +96,13 @@ SGLANG = Dialect(
     fields={**_VISIBLE, "no_stop_trim": True},
     prefill=_CONTINUE,
     keeps_stop=True, token_ids=True, stop_ids=True, exact_counts=True, reports_cache=True,
-    tokenizes=True, unlimited="number",
+    tokenizes=True, unlimited="number", schemas=True,
     gauges=Gauges("sglang:num_running_reqs", "sglang:num_queue_reqs", ("sglang:token_usage",)),
     thoughts=("reasoning_content",),
 )
 LLAMACPP = Dialect(
     "llamacpp",
-    native=True, exact_counts=True, reports_cache=True,
+    native=True, exact_counts=True, reports_cache=True, schemas=True,
     gauges=Gauges("llamacpp:requests_processing", "llamacpp:requests_deferred",
                   ("llamacpp:kv_cache_usage_ratio",)),
     thoughts=("reasoning_content",),

@@ -64,6 +64,7 @@ class OpenAIEngine:
         self._words: dict[int, str] = {}
         self._rendered: dict[tuple[Message, ...], str] = {}
         self._can_render = True
+        self._takes_schemas = True
 
     def __repr__(self) -> str:
         return f"OpenAIEngine({self._link.where!r}, {self.model!r})"
@@ -86,6 +87,7 @@ class OpenAIEngine:
         return Capabilities(
             token_ids=dialect.token_ids, chat=server.has_template, logprobs=True,
             cache_report=dialect.reports_cache, exact_counts=dialect.exact_counts,
+            json_schema=dialect.schemas if self._takes_schemas else False,
             window=server.window, slots=server.slots, server=dialect.name,
             shows_special=dialect is not GENERIC)
 
@@ -155,6 +157,8 @@ class OpenAIEngine:
 
     async def _question(self, server: Server, prompt: Prompt, sampling: Sampling) -> Question:
         dialect = server.dialect
+        if prompt.text or not self._takes_schemas:  # what goes on is no whole JSON
+            sampling = replace(sampling, schema=None)
         if prompt.messages and dialect.native and self._can_render and not prompt.tools:
             prompt = await self._as_text(prompt)
         if prompt.messages:
@@ -162,6 +166,8 @@ class OpenAIEngine:
             otherwise = None
             if prompt.text and dialect.tokenizes and not prompt.tools:
                 otherwise = partial(self._chat_as_completion, server, prompt, sampling)
+            if sampling.schema is not None and dialect.schemas is None:
+                otherwise = partial(self._without_schema, server, prompt, sampling)
             return Question(
                 "/v1/chat/completions", body, wire.read_chat, prompt, sampling, otherwise)
         if dialect.native:
@@ -175,6 +181,13 @@ class OpenAIEngine:
             if used is not None:
                 body["max_tokens"] = max(1, server.window - used)
         return Question("/v1/completions", body, wire.read_completion, prompt, sampling)
+
+    async def _without_schema(
+        self, server: Server, prompt: Prompt, sampling: Sampling
+    ) -> Question:
+        """A reply in whatever form the model likes, from a server that knows no schemas."""
+        self._takes_schemas = False
+        return await self._question(server, prompt, sampling)
 
     async def _chat_as_completion(
         self, server: Server, prompt: Prompt, sampling: Sampling

@@ -91,6 +91,9 @@ def chat_body(
         body[limit_name] = sampling.max_tokens
     if sampling.logprobs:
         body["logprobs"] = True
+    if sampling.schema is not None:
+        body["response_format"] = {"type": "json_schema", "json_schema": {
+            "name": "reply", "schema": sampling.schema, "strict": True}}
     return {**body, **sampling.extra, "stream": True}
 
 
@@ -130,6 +133,8 @@ def native_body(model: str, prompt: Prompt, sampling: Sampling) -> Body:
         body["n_predict"] = sampling.max_tokens
     if sampling.logprobs:
         body["n_probs"] = 1
+    if sampling.schema is not None:
+        body["json_schema"] = sampling.schema
     return {**body, **sampling.extra, "stream": True}
 
 

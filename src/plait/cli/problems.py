@@ -1,0 +1,58 @@
+"""What commands that run suites share: problems by name, the engine by the settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from plait.cli.settings import Settings, load_settings
+from plait.core import Request
+from plait.errors import UsageError
+from plait.evals import Suite
+from plait.evals.suites import Choice, load_suite
+from plait.solve import Runtime
+
+NOT_HERE = ("method", "policy", "width", "depth", "trace")
+"""Settings that decide what a search or an experiment is there to find out."""
+
+
+def load_problems(
+    name: str, tier: str | None, limit: int | None, data: str | None, seed: int = 0
+) -> Suite:
+    """The suite's problems. Raises `UsageError` if there is no such suite or nothing in it."""
+    if limit is not None and limit < 1:
+        raise UsageError(f"`limit` is {limit} but must be above 0")
+    suite = load_suite(name, Choice(tier, limit, seed=seed), data=Path(data) if data else None)
+    if not suite.samples:
+        raise UsageError(f"the suite `{name}` has no problems")
+    return suite
+
+
+def settings_from(**flags: object) -> Settings:
+    """The settings in force here."""
+    return load_settings(flags, os.environ, Path.cwd())
+
+
+def free_settings(command: str, **flags: object) -> Settings:
+    """The settings in force. Raises `UsageError` for one that would decide what is compared."""
+    settings = settings_from(**flags)
+    given = [n for n in NOT_HERE if getattr(settings, n) is not None]
+    if given:
+        raise UsageError(f"`{given[0]}` is set, which `plait {command}` must be free to choose",
+                         hint="Take it out of plait.toml and of the environment.")
+    return settings
+
+
+def blank(settings: Settings) -> Request:
+    """Sampling and limits of every request, with a prompt to be replaced."""
+    return settings.request("?")
+
+
+def formats_of(runtime: Runtime) -> tuple[str, ...]:
+    """The wire formats that the engine's model is known to write, the preferred one first."""
+    return runtime.engine.capabilities.protocols
+
+
+def runtime_of(settings: Settings) -> Runtime:
+    """The engines that the settings name; use as a context manager."""
+    return Runtime(settings.engine, model=settings.model, roles=settings.engines())

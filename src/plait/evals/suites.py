@@ -1,0 +1,112 @@
+"""A suite by its name: a puzzle of plait's, a known data set, or a ``*.toml`` file of the user's.
+
+    load_suite("countdown", tier="hard", limit=200)
+    load_suite("gsm8k", data=Path("test.jsonl"))
+    load_suite("invoices.toml")
+
+Whatever the order and the limit, a problem keeps its id: shuffling and cutting choose among
+problems, they never name them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from itertools import chain, islice
+from pathlib import Path
+from random import Random
+
+from plait import puzzles
+from plait.errors import UsageError
+from plait.evals.datasets import DATASETS, Dataset, samples
+from plait.evals.rows import fetch, read_rows
+from plait.evals.user_suite import load_user_suite
+from plait.evals.values import Sample, Suite, make_suite
+
+PUZZLE_LIMIT = 100
+"""Problems of a puzzle suite where no limit is given: its generator never ends."""
+COUNTDOWN: dict[str, tuple[int, puzzles.countdown.Tier]] = {
+    "easy": (3, "natural"), "natural": (4, "natural"), "hard": (4, "hard"),
+    "unsolvable": (4, "unsolvable")}
+"""Tier -> how many numbers, and which of plait-nano's tiers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which samples of a suite, in which order. ``tier``: a group of it. ``limit`` None: all."""
+
+    tier: str | None = None
+    limit: int | None = None
+    shuffle: bool = False
+    seed: int = 0
+
+
+def load_suite(name: str, choice: Choice | None = None, *, data: Path | None = None) -> Suite:
+    """The suite ``name``; ``data`` is a local file or folder of a known data set.
+
+    Raises `UsageError` for a suite, tier or file that does not exist or cannot be read.
+    """
+    choice = choice or Choice()
+    if name == "countdown":
+        return _countdown(choice)
+    if name.endswith(".toml"):
+        return _chosen(load_user_suite(Path(name)), choice)
+    if name not in DATASETS:
+        known = ["countdown", *DATASETS]
+        near = get_close_matches(name, known, n=1)
+        hint = f"Did you mean `{near[0]}`? " if near else ""
+        raise UsageError(f"there is no suite `{name}`", hint=f"{hint}Known: {', '.join(known)};"
+                         " or the path of a suite of your own, *.toml.")
+    return _chosen(_known(name, DATASETS[name], data), choice)
+
+
+def _known(name: str, dataset: Dataset, data: Path | None) -> Suite:
+    if data is None:
+        files, source = fetch(dataset.hub), dataset.hub.repository
+    else:
+        files, source = [data], data.name
+    rows = chain.from_iterable(read_rows(file) for file in files)
+    return make_suite(name, samples(dataset, rows, source), dataset.grader, source)
+
+
+def _chosen(suite: Suite, choice: Choice) -> Suite:
+    found = suite.samples
+    if choice.tier is not None:
+        found = tuple(s for s in found if s.group == choice.tier)
+        if not found:
+            groups = sorted({s.group for s in suite.samples if s.group})
+            hint = f"It has {', '.join(groups)}." if groups else "It has none."
+            raise UsageError(f"the suite `{suite.name}` has no tier `{choice.tier}`", hint=hint)
+    if choice.shuffle:
+        found = tuple(Random(choice.seed).sample(found, len(found)))
+    return replace(suite, samples=found[: choice.limit], tier=choice.tier or "")
+
+
+def _countdown(choice: Choice) -> Suite:
+    """Problems that plait-nano never trained on. ``mixed`` takes one of each tier in turn."""
+    tier = choice.tier or "mixed"
+    if tier != "mixed" and tier not in COUNTDOWN:
+        raise UsageError(f"the suite `countdown` has no tier `{tier}`",
+                         hint=f"It has {', '.join(COUNTDOWN)}, mixed.")
+    names = list(COUNTDOWN) if tier == "mixed" else [tier]
+    streams = [_problems(name, choice.seed) for name in names]
+    turns = chain.from_iterable(zip(*streams, strict=True))
+    found = tuple(islice(turns, choice.limit or PUZZLE_LIMIT))
+    if choice.shuffle:
+        found = tuple(Random(choice.seed).sample(found, len(found)))
+    return Suite("countdown", found, "puzzle", f"plait.puzzles, seed {choice.seed}", tier)
+
+
+def _problems(tier: str, seed: int) -> Iterator[Sample]:
+    size, kind = COUNTDOWN[tier]
+    for problem in puzzles.generate(seed, size, kind, held_out=True):
+        numbers = ", ".join(map(str, problem.numbers))
+        yield Sample(f"countdown/{problem}".replace(" ", ""),
+                     f"Make {problem.target} from {numbers}", group=tier)
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """Every known suite: name, grader, and a line about it."""
+    return [("countdown", "puzzle", f"reach a number; tiers {', '.join(COUNTDOWN)}, mixed"),
+            *((name, d.grader, d.about) for name, d in DATASETS.items())]

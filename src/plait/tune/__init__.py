@@ -1,0 +1,1 @@
+"""Which settings? A search over policies, its confirmation, and experiments of two policies."""
