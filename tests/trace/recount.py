@@ -34,8 +34,15 @@ class Node:
     depth: int | None = None
 
     def longest(self) -> int:
-        if self.depth is None:
-            self.depth = self.weight + max((n.longest() for n in self.before), default=0)
+        stack = [self]  # chains are longer than Python's own stack
+        while stack:
+            node = stack[-1]
+            open_ = [n for n in node.before if n.depth is None]
+            stack += open_
+            if not open_:
+                node.depth = node.weight + max((n.depth or 0 for n in node.before), default=0)
+                stack.pop()
+        assert self.depth is not None
         return self.depth
 
 
