@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from plait.cli.probe import Tick, steady_step, widths_up_to
 from plait.errors import EngineUnreachable
+from plait.evals.steps import Tick, steady_step, widths_up_to
 from plait.protocols import CATALOGUE
 from plait.testing import ScriptedEngine
 from plait.version import VERSION

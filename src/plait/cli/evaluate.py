@@ -25,6 +25,7 @@ from plait.evals.estimate import Estimate, estimate, read_prices
 from plait.evals.graders import Grader, check_grader
 from plait.evals.progress import Progress
 from plait.evals.runner import Evaluation, Job, pending, plan_of, warm_up
+from plait.evals.steps import Metronome
 from plait.evals.store import Store, latest, read_records
 from plait.evals.suites import Choice, describe, load_suite
 from plait.evals.values import Record
@@ -170,8 +171,8 @@ async def _evaluate(order: Order) -> None:
         try:
             async with Runtime(settings.engine, model=settings.model,
                                roles=settings.engines()) as runtime:
-                evaluation = Evaluation(job, runtime, grader, store,
-                                        _cache(order, runtime), screen.add)
+                evaluation = Evaluation(job, runtime, grader, store, _cache(order, runtime),
+                                        screen.add, _metronome(order, runtime, store))
                 await warm_up(runtime.engine, job)
                 with screen:
                     await evaluation.run()
@@ -197,6 +198,14 @@ def _cache(order: Order, runtime: Runtime) -> Cache | None:
             Path(import_module("plait").__file__ or "").parent / "weights"
         identity += " " + file_identity(weights)
     return Cache(order.cache, identity)
+
+
+def _metronome(order: Order, runtime: Runtime, store: Store) -> Metronome | None:
+    """Tasks side by side share the engine, so there is no step time that would explain theirs."""
+    if order.job.at_once > 1:
+        return None
+    asked = next(order.job.tasks()).request(order.job.seed)
+    return Metronome(runtime.engine, asked, store.note_step)
 
 
 class Screen:

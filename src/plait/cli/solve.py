@@ -12,7 +12,6 @@ import anyio
 import typer
 from rich.text import Text
 
-from plait.cli.probe import step_seconds, widths_up_to
 from plait.cli.settings import LARGEST, Settings, load_settings
 from plait.cli.show import (
     Mode,
@@ -27,6 +26,7 @@ from plait.cli.show import (
 )
 from plait.core import Request, Result
 from plait.core.events import Event
+from plait.evals.steps import step_seconds, widths_up_to
 from plait.policy import PolicyFile
 from plait.registry import AUTO
 from plait.solve import Runtime

@@ -4,9 +4,9 @@
 
 Measures of a method: ``accuracy``, ``seconds``, ``tokens``, ``path``, ``activation``, ``errors``,
 ``wrong``, ``no_answer``, ``cost``. Against the base: ``accuracy_gain``, ``wall_speedup``,
-``wall_speedup_median``, ``token_speedup``, ``token_speedup_median``; these have an interval and a
-verdict. A condition on something that was not measured is not met: a build should not pass for
-want of data.
+``wall_speedup_median``, ``attainable_speedup``, ``token_speedup``, ``token_speedup_median``, which
+have an interval and a verdict, and ``attained``. A condition on something that was not measured is
+not met: a build should not pass for want of data.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def measures(summary: Summary) -> dict[str, Value]:
     for versus in summary.versus:
         found: dict[str, Comparison | None] = {
             "accuracy_gain": versus.accuracy, "wall_speedup": versus.wall,
-            "wall_speedup_median": versus.wall_median, "token_speedup": versus.tokens,
+            "wall_speedup_median": versus.wall_median, "attainable_speedup": versus.attainable,
+            "token_speedup": versus.tokens,
             "token_speedup_median": versus.tokens_median}
         for key, comparison in found.items():
             name = f"{versus.arm}.{key}"
@@ -59,6 +60,7 @@ def measures(summary: Summary) -> dict[str, Value]:
                        f"{name}.low": effect.low if effect else None,
                        f"{name}.high": effect.high if effect else None,
                        f"{name}.verdict": comparison.verdict if comparison else None}
+        values[f"{versus.arm}.attained"] = versus.attained
     return values
 
 

@@ -51,12 +51,21 @@ def _versus_rows(versus: Versus) -> list[tuple[str, ...]]:
         ("accuracy", versus.accuracy, False), ("speedup in time, of sums", versus.wall, True),
         ("speedup in time, median", versus.wall_median, True),
         ("speedup in time, both right", versus.wall_both_right, True),
+        ("attainable in time, of sums", versus.attainable, True),
         ("speedup in tokens, of sums", versus.tokens, True),
         ("speedup in tokens, median", versus.tokens_median, True)]
-    return [(name, what, words.times(found.effect) if ratio else words.points(found.effect),
-             found.verdict, words.p_words(found.p).removeprefix("= "), f"{found.effect.n:,}",
-             "-" if found.needed in (None, 0) else f"{found.needed:,}")
-            for what, found, ratio in measures if found is not None]
+    rows: list[tuple[str, ...]] = []
+    for what, found, ratio in measures:
+        if found is None:
+            continue
+        effect = words.times(found.effect) if ratio else words.points(found.effect)
+        more = "-" if found.needed in (None, 0) else f"{found.needed:,}"
+        rows.append((name, what, effect, found.verdict, words.p_words(found.p).removeprefix("= "),
+                     f"{found.effect.n:,}", more))
+        if found is versus.attainable and versus.attained is not None:
+            rows.append((name, "attained of it", f"{versus.attained:.0%}", "-", "-",
+                         f"{found.effect.n:,}", "-"))
+    return rows
 
 
 def as_markdown(table: Table) -> str:

@@ -2,13 +2,15 @@
 
 The attainable speedup of a run (`plait.trace.simulate`) needs this curve. It is taken from streams
 that know nothing of the runtime, so that what the runtime itself loses shows as the distance
-between the attainable speedup and the one that was reached.
+between the attainable speedup and the one that was reached. Within an evaluation it is measured
+again and again between the tasks (`Metronome`), so that whatever the machine does meanwhile falls
+on the curve as it falls on the runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import anyio
@@ -21,6 +23,8 @@ STEPS = 32
 """Tokens of each stream."""
 FEWEST = 4
 """Steps below which a measurement says too little."""
+SHARE = 20
+"""The tasks take so many times as long as the measurements between them, or longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +75,47 @@ def steady_step(streams: Sequence[Sequence[Tick]]) -> float | None:
     tokens = sum(t.tokens for ticks in streams for t in ticks if begin < t.at <= end)
     steps = tokens / len(streams)
     return (end - begin) / steps if steps >= FEWEST else None
+
+
+@dataclass
+class Metronome:
+    """Measures ``engine`` between the tasks of an evaluation and hands (threads, seconds a step)
+    to ``note``. ``request`` is what its streams are asked, ``clock`` gives seconds.
+
+    An engine that cannot be measured with one thread is not asked again.
+    """
+
+    engine: Engine
+    request: Request
+    note: Callable[[int, float], None]
+    clock: Callable[[], float] = perf_counter
+    _widest: int = field(default=0, init=False)
+    """Of the runs so far; 0: nothing ran since the start."""
+    _due: float | None = field(default=0.0, init=False)
+    """When to measure next, None: never."""
+    _fresh: bool = field(default=False, init=False)
+    """Did a task run since the last measurement?"""
+
+    async def ran(self, width: int) -> None:
+        """A task is over that had ``width`` threads at most; measure if it is time to."""
+        self._widest = max(self._widest, width, 1)
+        self._fresh = True
+        if self._due is not None and self.clock() >= self._due:
+            await self._measure()
+
+    async def ended(self) -> None:
+        """All tasks are over: measure once more, with all widths that occurred."""
+        if self._fresh and self._due is not None:
+            await self._measure()
+
+    async def _measure(self) -> None:
+        began = self.clock()
+        self._fresh = False
+        for width in widths_up_to(self._widest):
+            seconds = await step_seconds(self.engine, self.request, width)
+            if seconds is not None:
+                self.note(width, seconds)
+            elif width == 1:
+                self._due = None
+                return
+        self._due = self.clock() + SHARE * (self.clock() - began)
