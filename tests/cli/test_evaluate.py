@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from plait.errors import EngineUnreachable
-from plait.evals.store import RECORDS, read_plan, read_records
+from plait.evals.store import RECORDS, read_plan, read_records, read_steps
 from tests.cli.conftest import Shell
 
 SUITE = """
@@ -53,6 +53,16 @@ def test_methods_run_on_the_same_problems_and_are_reported(shell: Shell, suite: 
     assert Path("here/report.html").exists()
     status, out, _ = shell("eval", "report", "here", "--json")
     assert json.loads(out)["sequential.accuracy"] == 0.5
+
+
+def test_step_times_are_measured_between_tasks_that_run_one_at_a_time(
+    shell: Shell, suite: str
+) -> None:
+    assert shell("eval", suite, *METHODS, "--out", "one")[0] == 0
+    assert 1 in read_steps(Path("one"))
+    assert "attainable" in shell("eval", "report", "one")[1]
+    assert shell("eval", suite, *METHODS, "--out", "four", "--at-once", "4")[0] == 0
+    assert read_steps(Path("four")) == {}
 
 
 def test_conditions_decide_the_exit_status(shell: Shell, suite: str) -> None:

@@ -224,6 +224,6 @@ def _speedups(
     return {
         "token_speedup": baseline.total_tokens / path if path else None,
         "wall_speedup": baseline.wall_seconds / wall if wall else None,
-        "attainable_speedup": attainable_speedup(parallel.events, baseline.total_tokens,
+        "attainable_speedup": attainable_speedup(parallel.events, baseline.wall_seconds,
                                                  curve(known)) if 1 in known else None,
     }

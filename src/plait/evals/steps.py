@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
 
 import anyio
 
@@ -36,11 +35,12 @@ class Tick:
 
 
 def widths_up_to(most: int) -> list[int]:
-    """Numbers of threads to measure for a run that had at most ``most``: doubling, and the last."""
+    """Numbers of threads to measure for runs that had at most ``most``: doubling, until the curve
+    reaches as far. The same points come again whatever the run, so that their medians count."""
     widths = [1]
-    while widths[-1] * 2 < most:
-        widths.append(widths[-1] * 2)
-    return widths if most <= 1 else [*widths, most]
+    while widths[-1] < most:
+        widths.append(2 * widths[-1])
+    return widths
 
 
 async def step_seconds(engine: Engine, request: Request, width: int) -> float | None:
@@ -60,7 +60,7 @@ async def _listen(engine: Engine, prompt: Prompt, seed: int, ticks: list[Tick]) 
         async with engine.stream(prompt, sampling) as chunks:
             async for chunk in chunks:
                 if chunk.tokens:
-                    ticks.append(Tick(perf_counter(), chunk.tokens))
+                    ticks.append(Tick(anyio.current_time(), chunk.tokens))
     except EngineError:
         ticks.clear()  # a probe that fails says nothing; the runs themselves report errors
 
@@ -80,7 +80,7 @@ def steady_step(streams: Sequence[Sequence[Tick]]) -> float | None:
 @dataclass
 class Metronome:
     """Measures ``engine`` between the tasks of an evaluation and hands (threads, seconds a step)
-    to ``note``. ``request`` is what its streams are asked, ``clock`` gives seconds.
+    to ``note``. ``request`` is what its streams are asked.
 
     An engine that cannot be measured with one thread is not asked again.
     """
@@ -88,9 +88,8 @@ class Metronome:
     engine: Engine
     request: Request
     note: Callable[[int, float], None]
-    clock: Callable[[], float] = perf_counter
-    _widest: int = field(default=0, init=False)
-    """Of the runs so far; 0: nothing ran since the start."""
+    _widest: int = field(default=1, init=False)
+    """Most threads of any run so far."""
     _due: float | None = field(default=0.0, init=False)
     """When to measure next, None: never."""
     _fresh: bool = field(default=False, init=False)
@@ -98,9 +97,9 @@ class Metronome:
 
     async def ran(self, width: int) -> None:
         """A task is over that had ``width`` threads at most; measure if it is time to."""
-        self._widest = max(self._widest, width, 1)
+        self._widest = max(self._widest, width)
         self._fresh = True
-        if self._due is not None and self.clock() >= self._due:
+        if self._due is not None and anyio.current_time() >= self._due:
             await self._measure()
 
     async def ended(self) -> None:
@@ -109,7 +108,7 @@ class Metronome:
             await self._measure()
 
     async def _measure(self) -> None:
-        began = self.clock()
+        began = anyio.current_time()
         self._fresh = False
         for width in widths_up_to(self._widest):
             seconds = await step_seconds(self.engine, self.request, width)
@@ -118,4 +117,5 @@ class Metronome:
             elif width == 1:
                 self._due = None
                 return
-        self._due = self.clock() + SHARE * (self.clock() - began)
+        now = anyio.current_time()
+        self._due = now + SHARE * (now - began)

@@ -83,12 +83,11 @@ class Versus:
     wall: Comparison | None
     wall_median: Comparison | None
     wall_both_right: Comparison | None
-    attainable: Comparison | None
+    attainable: Interval | None
     """The speedup in time, of sums, that the engine's step times allow for the very threads of
     these runs; None where step times are unknown."""
     attained: float | None
-    """The speedup in time over the attainable one, on the same problems: 1.0 lost nothing. The
-    step times are of short contexts, so a base that runs into long ones can push it above."""
+    """The speedup in time over the attainable one, on the same problems: 1.0 lost nothing."""
     tokens: Comparison | None
     tokens_median: Comparison | None
     ratios: tuple[tuple[float, float], ...]
@@ -132,13 +131,13 @@ class Summary:
 
 def summarise(
     records: Iterable[Record], *, base: str | None = None, seed: int = 0,
-    step_seconds: Mapping[int, float] | None = None,
+    order: Sequence[str] = (), step_seconds: Mapping[int, float] | None = None,
 ) -> Summary:
     """The summary of an evaluation's latest records.
 
-    ``base`` is the arm that the others are compared with, ``step_seconds`` what a step of the
-    engine takes with so many threads at once, as far as that was measured. Raises ValueError if
-    the base has no records, or there are none at all.
+    ``base`` is the arm that the others are compared with, ``order`` that of the others,
+    ``step_seconds`` what a step of the engine takes with so many threads at once, as far as that
+    was measured. Raises ValueError if the base has no records, or there are none at all.
     """
     arms: dict[str, ByProblem] = {}
     failed: dict[str, int] = defaultdict(int)
@@ -150,7 +149,9 @@ def summarise(
             problems.setdefault(record.sample, []).append(record)
     if not any(arms.values()):
         raise ValueError("no task was finished")
-    names = sorted(arms, key=lambda name: (name != baseline(sorted(arms)), name))
+    place = {name: number for number, name in enumerate(order)}
+    names = sorted(arms, key=lambda name: (name != baseline(sorted(arms)),
+                                           place.get(name, len(place)), name))
     chosen = base or names[0]
     if not arms.get(chosen):
         raise ValueError(f"`{chosen}` has no finished tasks")
@@ -253,7 +254,7 @@ def _versus(
     wall = _pairs(arm, base, common, _wall)
     path = _pairs(arm, base, common, _path)
     both = [s for s in graded if a[s] == b[s] == 1.0]
-    attainable, attained = _attainable(arm, base, wall, step_time, seed)
+    attainable, attained = _attainable(arm, wall, step_time, seed)
     ratios = [(wall[s][0] / wall[s][1] if s in wall and min(wall[s]) > 0 else nan,
                path[s][0] / path[s][1] if s in path and min(path[s]) > 0 else nan)
               for s in common]
@@ -276,23 +277,18 @@ def _path(record: Record) -> float | None:
 
 
 def _attainable(
-    arm: ByProblem, base: ByProblem, wall: dict[str, tuple[float, float]],
-    step_time: StepTime | None, seed: int,
-) -> tuple[Comparison | None, float | None]:
+    arm: ByProblem, wall: dict[str, tuple[float, float]], step_time: StepTime | None, seed: int
+) -> tuple[Interval | None, float | None]:
     """The attainable speedup in time, and the part of it that was reached."""
     if step_time is None:
         return None, None
 
-    def ideal(record: Record) -> float | None:
-        return None if record.cached or not record.steps else seconds_of(
-            dict(record.steps), step_time)
-
-    pairs = _pairs(arm, base, list(wall), ideal)
-    allowed = _sums(list(pairs.values()), seed)
+    ideal = {s: fmean(seconds_of(dict(r.steps), step_time) for r in arm[s]) for s in wall
+             if all(r.steps and not r.cached for r in arm[s])}
+    allowed = _sums([(wall[s][0], seconds) for s, seconds in ideal.items()], seed)
     if allowed is None:
         return None, None
-    reached = fmean(wall[s][0] for s in pairs) / fmean(wall[s][1] for s in pairs)
-    return allowed, reached / allowed.effect.estimate
+    return allowed.effect, fmean(ideal.values()) / fmean(wall[s][1] for s in ideal)
 
 
 def _pairs(

@@ -57,12 +57,12 @@ def steps_by_width(events: Iterable[Event]) -> dict[int, int]:
 
 
 def attainable_speedup(
-    events: Iterable[Event], sequential_tokens: int, step_time: StepTime
+    events: Iterable[Event], sequential_seconds: float, step_time: StepTime
 ) -> float | None:
-    """The wall speedup over ``sequential_tokens`` written one by one that this engine allows for
-    this graph; None where the run wrote nothing."""
+    """The wall speedup over ``sequential_seconds``, measured on the same engine, that its step
+    times allow for this graph; None where the run wrote nothing."""
     seconds = ideal_seconds(events, step_time)
-    return step_time(1) * sequential_tokens / seconds if seconds > 0 else None
+    return sequential_seconds / seconds if seconds > 0 else None
 
 
 def curve(points: Mapping[int, float]) -> StepTime:

@@ -96,10 +96,9 @@ def _speedups(summary: Summary, place: int, colour: dict[str, int]) -> str:
     y = Scale(0.0, most * 1.08, HEIGHT - BOTTOM, TOP)
     x = Scale(BINS[0], BINS[-1] + 0.5, LEFT, WIDTH - RIGHT)
     body = [svg.line(x(0.0), TOP, x(0.0), HEIGHT - BOTTOM, "one")]
-    for value in svg.ticks(0.0, most, 4):
-        if value == int(value):
-            body += [svg.line(LEFT, y(value), WIDTH - RIGHT, y(value), "grid"),
-                     svg.text(LEFT - 6, y(value) + 4, f"{value:.0f}", "tick", "end")]
+    for value in svg.ticks(0.0, most, 4, whole=True):
+        body += [svg.line(LEFT, y(value), WIDTH - RIGHT, y(value), "grid"),
+                 svg.text(LEFT - 6, y(value) + 4, svg.compact(value), "tick", "end")]
     for power in (-3, -2, -1, 0, 1, 2, 3):
         label = f"{2**power}×" if power >= 0 else f"1/{2**-power}"
         body.append(svg.text(x(power), HEIGHT - BOTTOM + 16, label, "tick"))

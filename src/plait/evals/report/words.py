@@ -14,7 +14,7 @@ def headline(versus: Versus) -> str:
     if versus.wall is not None:
         parts.append(f"{speed_words(versus.wall)} by the clock")
         if versus.attainable is not None:
-            parts[-1] += f" ({versus.attainable.effect.estimate:.2f}× attainable)"
+            parts[-1] += f" ({versus.attainable.estimate:.2f}× attainable)"
     if versus.tokens is not None:
         parts.append(f"{speed_words(versus.tokens)} in tokens")
     return (f"{versus.arm} against {versus.base}, {versus.problems:,} problems: "
@@ -87,8 +87,9 @@ def step_words(summary: Summary) -> str:
         return "Attainable is unknown: the step times of the engine were not measured."
     shown = ", ".join(f"{1000 * seconds:.3g} ms with {width}" for width, seconds in known.items())
     return ("Attainable is what the engine's own step times allow for the very threads of these"
-            f" runs, if the runtime lost nothing: {shown} thread{'' if len(known) == 1 else 's'} at"
-            " once, measured between the tasks. Attained is the part of it that was reached.")
+            " runs, if nothing else took time. Attained is the part of it that was reached. A step"
+            f" took {shown} thread{'' if len(known) == 1 else 's'} at once, measured between the"
+            " tasks on short contexts; long ones take longer and count as lost.")
 
 
 def cautions(summary: Summary, at_once: int) -> list[str]:

@@ -75,7 +75,7 @@ def read_summary(folder: Path, base: str | None = None) -> tuple[dict[str, Any],
     plan = read_plan(folder)
     try:
         summary = summarise(latest(read_records(folder)), base=base, seed=int(plan.get("seed", 0)),
-                            step_seconds=read_steps(folder))
+                            order=list(plan.get("arms", ())), step_seconds=read_steps(folder))
     except ValueError as error:
         raise UsageError(f"{folder} cannot be reported: {error}",
                          hint="Go on with it: plait eval SUITE --resume --out DIR.") from error
