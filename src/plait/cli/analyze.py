@@ -21,8 +21,10 @@ from plait.analysis import (
 )
 from plait.analysis.make import make_traffic
 from plait.cli.problems import (
+    JudgeOption,
     blank,
     formats_of,
+    grading,
     load_problems,
     runtime_of,
     settings_from,
@@ -43,11 +45,12 @@ def analyze(  # noqa: PLR0913 - typer makes an option of every argument
         " JSONL, inspect or lm-eval sample logs, plait traces, folders of `plait eval`.")] = None,
     suite: Annotated[str | None, typer.Option(
         help="Make the traffic: answer the problems of this suite in one thread each.")] = None,
-    tier: Annotated[str | None, typer.Option(help="A tier of the suite.")] = None,
+    tier: Annotated[str | None, typer.Option(help="Tiers of the suite.")] = None,
     limit: Annotated[int | None, typer.Option(help="So many problems.")] = None,
     data: Annotated[str | None, typer.Option(metavar="FILE", help="The suite's data.")] = None,
     engine: Annotated[str | None, typer.Option(help="`nano`, or a base URL.")] = None,
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,
+    judge: JudgeOption = None,
     seed: Annotated[int | None, typer.Option(min=0, max=LARGEST)] = None,
     keep: Annotated[str | None, typer.Option(
         metavar="FOLDER", help="Keep the traces of the suite's runs.")] = None,
@@ -73,7 +76,7 @@ def analyze(  # noqa: PLR0913 - typer makes an option of every argument
     if suite:
         problems = load_problems(suite, tier, limit, data, settings.seed)
         folder = _folder(keep) if keep else None
-        traffic, spoken = anyio.run(_make, problems, settings, folder)
+        traffic, spoken = anyio.run(_make, problems, settings, folder, judge)
         options = Options(threads=threads, slowdown=slowdown, methods=METHODS,
                           protocols=known or spoken)
     else:
@@ -82,11 +85,12 @@ def analyze(  # noqa: PLR0913 - typer makes an option of every argument
 
 
 async def _make(
-    suite: Suite, settings: Settings, keep: Path | None
+    suite: Suite, settings: Settings, keep: Path | None, judge: str | None
 ) -> tuple[Traffic, tuple[str, ...]]:
     """The traffic, and the wire formats that the engine's model is known to write."""
-    async with runtime_of(settings) as runtime:
-        traffic = await make_traffic(runtime, suite, blank(settings), keep=keep, tell=_tell)
+    async with grading(suite, judge) as grader, runtime_of(settings) as runtime:
+        traffic = await make_traffic(runtime, suite, grader, blank(settings), keep=keep,
+                                     tell=_tell)
         return traffic, formats_of(runtime)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -16,13 +17,14 @@ from rich.live import Live
 from rich.text import Text
 from typer.core import TyperGroup
 
+from plait.cli.problems import JudgeOption, grading, runtime_of
 from plait.cli.settings import LARGEST, Settings, load_settings
 from plait.cli.show import make_console, print_lines, say
 from plait.errors import UsageError
 from plait.evals.arms import make_arms
 from plait.evals.cache import Cache, file_identity
 from plait.evals.estimate import Estimate, estimate, read_prices
-from plait.evals.graders import Grader, check_grader
+from plait.evals.graders import Grader
 from plait.evals.progress import Progress
 from plait.evals.runner import Evaluation, Job, pending, plan_of, warm_up
 from plait.evals.steps import Metronome
@@ -74,12 +76,11 @@ class Order:
     folder: Path
     resume: bool
     cache: Path | None
-    judge: tuple[str, str | None] | None
+    judge: str | None
 
     def plan(self) -> dict[str, object]:
         return plan_of(self.job, self.settings.engine, self.settings.model, {
-            "judge": " ".join(filter(None, self.judge)) if self.judge else None,
-            "roles": self.settings.roles, "version": VERSION,
+            "judge": self.judge, "roles": self.settings.roles, "version": VERSION,
             "cache": str(self.cache) if self.cache else None, "traces": self.job.keep_traces})
 
 
@@ -89,7 +90,8 @@ def run(  # noqa: PLR0913 - typer makes an option of every argument
                                          "`plait eval suites`, or a *.toml of your own.")],
     methods: Annotated[str, typer.Option(help="Methods to compare; native:FORMAT names a wire "
                                          "format.")] = "sequential,native",
-    tier: Annotated[str | None, typer.Option(help="Only this tier or group.")] = None,
+    tier: Annotated[str | None, typer.Option(help="Only this tier or group; several with "
+                                         "commas.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Problems at most.")] = None,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="Take problems in random order.")]
     = False,
@@ -114,8 +116,7 @@ def run(  # noqa: PLR0913 - typer makes an option of every argument
     seconds: Annotated[float | None, typer.Option(help="Limit of one answer's time.")] = None,
     width: Annotated[int | None, typer.Option(help="Most threads at once below one.")] = None,
     roles: Annotated[str | None, typer.Option(help="Other engines for some roles.")] = None,
-    judge: Annotated[str | None, typer.Option(metavar="ENGINE MODEL", help="The model of the "
-                                              "grader `judge`.")] = None,
+    judge: JudgeOption = None,
     cache: Annotated[Path | None, typer.Option(metavar="FILE", help="Take answers from here, and "
                                                "keep them.")] = None,
     price: Annotated[str | None, typer.Option(metavar="IN,OUT[,CACHED]", help="Of a million "
@@ -139,9 +140,7 @@ def run(  # noqa: PLR0913 - typer makes an option of every argument
         raise UsageError(f"--price is {price!r:.40}", hint="Say 0.50,1.50 for example.") from None
     job = Job(found, arms, settings.seed, trials, at_once, prices, traces)
     folder = out or Path("evals", f"{found.name}-{time.strftime('%Y%m%d-%H%M%S')}")
-    named = judge.split(maxsplit=1) if judge else []
-    order = Order(job, settings, folder, resume, cache,
-                  (named[0], named[1] if len(named) > 1 else None) if named else None)
+    order = Order(job, settings, folder, resume, cache, judge)
     if dry_run:
         _print_estimate(order)
         return
@@ -158,35 +157,34 @@ def suites() -> None:
 
 
 async def _evaluate(order: Order) -> None:
-    settings, job = order.settings, order.job
-    judge = Runtime(order.judge[0], model=order.judge[1]) if order.judge else None
-    grader = Grader(job.suite.grader, judge)
-    await check_grader(grader)
-    with Store(order.folder, order.plan(), resume=order.resume) as store:
-        progress = Progress(job.size, [a.name for a in job.arms],
-                            ready=job.size - sum(1 for _ in pending(job, store.records)))
-        for record in store.records.values():
-            progress.add_earlier(record)
-        screen = Screen(progress)
-        try:
-            async with Runtime(settings.engine, model=settings.model,
-                               roles=settings.engines()) as runtime:
-                evaluation = Evaluation(job, runtime, grader, store, _cache(order, runtime),
-                                        screen.add, _metronome(order, runtime, store))
-                await warm_up(runtime.engine, job)
-                with screen:
-                    await evaluation.run()
-        except BaseException:
-            say(f"stopped: {progress.line()}; all of it is in {order.folder}, --resume --out"
-                f" {order.folder} goes on")
-            raise
-        finally:
-            if judge is not None:
-                with anyio.CancelScope(shield=True):
-                    await judge.__aexit__(None, None, None)
+    job, folder = order.job, order.folder
+    async with grading(job.suite, order.judge) as grader:
+        with Store(folder, order.plan(), resume=order.resume) as store:
+            progress = Progress(job.size, [a.name for a in job.arms],
+                                ready=job.size - sum(1 for _ in pending(job, store.records)))
+            for record in store.records.values():
+                progress.add_earlier(record)
+            try:
+                await _run(order, grader, store, progress)
+            except BaseException:
+                if progress.ready + progress.seen:
+                    say(f"stopped: {progress.line()}; all of it is in {folder},"
+                        f" --resume --out {folder} goes on")
+                raise
     print_lines([Text(progress.line()),
-                 Text(f"The records are in {order.folder}; see them with"
-                      f" `plait eval report {order.folder}`.")], "plain")
+                 Text(f"The records are in {folder}; see them with `plait eval report {folder}`.")],
+                "plain")
+
+
+async def _run(order: Order, grader: Grader, store: Store, progress: Progress) -> None:
+    screen = Screen(progress)
+    async with runtime_of(order.settings) as runtime:
+        with _cache(order, runtime) or nullcontext() as cache:
+            evaluation = Evaluation(order.job, runtime, grader, store, cache, screen.add,
+                                    _metronome(order, runtime, store))
+            await warm_up(runtime.engine, order.job)
+            with screen:
+                await evaluation.run()
 
 
 def _cache(order: Order, runtime: Runtime) -> Cache | None:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from plait.cli.settings import Settings, load_settings
 from plait.core import Request
 from plait.errors import UsageError
 from plait.evals import Suite
+from plait.evals.graders import Grader, open_grader
 from plait.evals.suites import Choice, load_suite
 from plait.solve import Runtime
 
+JudgeOption = Annotated[str | None, typer.Option(
+    "--judge", metavar="ENGINE MODEL", help="The model of the grader `judge`.")]
 NOT_HERE = ("method", "policy", "width", "depth", "trace")
 """Settings that decide what a search or an experiment is there to find out."""
 
@@ -26,6 +34,20 @@ def load_problems(
     if not suite.samples:
         raise UsageError(f"the suite `{name}` has no problems")
     return suite
+
+
+@asynccontextmanager
+async def grading(suite: Suite, judge: str | None) -> AsyncIterator[Grader]:
+    """The suite's grader, seen to work. ``judge`` names the model that judges, if one does: an
+    engine, and behind a blank the model's name. Raises `UsageError` where it cannot grade."""
+    if judge is None:
+        async with open_grader(suite.grader) as grader:
+            yield grader
+        return
+    engine, _, model = judge.strip().partition(" ")
+    async with (Runtime(engine, model=model.strip() or None) as runtime,
+                open_grader(suite.grader, runtime) as grader):
+        yield grader
 
 
 def settings_from(**flags: object) -> Settings:

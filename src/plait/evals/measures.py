@@ -49,6 +49,11 @@ class Spent:
     whole: bool
     steps: tuple[tuple[int, int], ...] = ()
 
+    @property
+    def writing(self) -> float:
+        """Seconds in which any thread was writing."""
+        return self.one + self.many
+
 
 def clean(text: str) -> str:
     """``text`` without lone surrogates, which no file can hold; they become question marks."""

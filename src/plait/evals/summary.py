@@ -84,8 +84,8 @@ class Versus:
     wall_median: Comparison | None
     wall_both_right: Comparison | None
     attainable: Interval | None
-    """The speedup in time, of sums, that the engine's step times allow for the very threads of
-    these runs; None where step times are unknown."""
+    """The speedup of sums that the engine's step times allow for the very threads of these runs,
+    over the seconds in which the base was writing; None where step times are unknown."""
     attained: float | None
     """The speedup in time over the attainable one, on the same problems: 1.0 lost nothing."""
     tokens: Comparison | None
@@ -254,7 +254,7 @@ def _versus(
     wall = _pairs(arm, base, common, _wall)
     path = _pairs(arm, base, common, _path)
     both = [s for s in graded if a[s] == b[s] == 1.0]
-    attainable, attained = _attainable(arm, wall, step_time, seed)
+    attainable, attained = _attainable(arm, base, wall, step_time, seed)
     ratios = [(wall[s][0] / wall[s][1] if s in wall and min(wall[s]) > 0 else nan,
                path[s][0] / path[s][1] if s in path and min(path[s]) > 0 else nan)
               for s in common]
@@ -277,7 +277,8 @@ def _path(record: Record) -> float | None:
 
 
 def _attainable(
-    arm: ByProblem, wall: dict[str, tuple[float, float]], step_time: StepTime | None, seed: int
+    arm: ByProblem, base: ByProblem, wall: dict[str, tuple[float, float]],
+    step_time: StepTime | None, seed: int,
 ) -> tuple[Interval | None, float | None]:
     """The attainable speedup in time, and the part of it that was reached."""
     if step_time is None:
@@ -285,10 +286,13 @@ def _attainable(
 
     ideal = {s: fmean(seconds_of(dict(r.steps), step_time) for r in arm[s]) for s in wall
              if all(r.steps and not r.cached for r in arm[s])}
-    allowed = _sums([(wall[s][0], seconds) for s, seconds in ideal.items()], seed)
+    writing = {s: fmean(r.one_seconds + r.many_seconds for r in base[s] if not r.cached)
+               for s in ideal}
+    allowed = _sums([(writing[s], ideal[s]) for s in ideal], seed)
     if allowed is None:
         return None, None
-    return allowed.effect, fmean(ideal.values()) / fmean(wall[s][1] for s in ideal)
+    reached = sum(wall[s][0] for s in ideal) / sum(wall[s][1] for s in ideal)
+    return allowed.effect, reached / allowed.effect.estimate
 
 
 def _pairs(

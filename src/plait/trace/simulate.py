@@ -59,8 +59,8 @@ def steps_by_width(events: Iterable[Event]) -> dict[int, int]:
 def attainable_speedup(
     events: Iterable[Event], sequential_seconds: float, step_time: StepTime
 ) -> float | None:
-    """The wall speedup over ``sequential_seconds``, measured on the same engine, that its step
-    times allow for this graph; None where the run wrote nothing."""
+    """The wall speedup that the engine's step times allow for this graph, over a sequential run
+    that was writing for ``sequential_seconds``; None where the run wrote nothing."""
     seconds = ideal_seconds(events, step_time)
     return sequential_seconds / seconds if seconds > 0 else None
 

@@ -86,10 +86,11 @@ def step_words(summary: Summary) -> str:
     if not known:
         return "Attainable is unknown: the step times of the engine were not measured."
     shown = ", ".join(f"{1000 * seconds:.3g} ms with {width}" for width, seconds in known.items())
-    return ("Attainable is what the engine's own step times allow for the very threads of these"
-            " runs, if nothing else took time. Attained is the part of it that was reached. A step"
-            f" took {shown} thread{'' if len(known) == 1 else 's'} at once, measured between the"
-            " tasks on short contexts; long ones take longer and count as lost.")
+    threads = "thread" if len(known) == 1 else "threads at once"
+    return ("Attainable is the time in which the base was writing over what the very threads of"
+            " these runs would take if the engine's steps were all that took time. Attained is the"
+            f" part of it that was reached. A step took {shown} {threads}, measured between the"
+            " tasks on short contexts; what long ones take beyond that counts as lost.")
 
 
 def cautions(summary: Summary, at_once: int) -> list[str]:
