@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from functools import partial
 from typing import Annotated
@@ -17,6 +16,7 @@ from plait.cli.problems import (
     grading,
     load_problems,
     runtime_of,
+    tell,
 )
 from plait.cli.settings import LARGEST, Settings
 from plait.cli.show import print_json
@@ -71,8 +71,4 @@ async def _compare(
     async with grading(suite, judge) as grader, runtime_of(settings) as runtime:
         bench = Bench(runtime, partial(grade, grader), request=blank(settings))
         return await experiment(bench, suite.samples, *policies, question, seed=settings.seed,
-                                tell=_tell)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+                                tell=tell)

@@ -26,6 +26,7 @@ from plait.cli.problems import (
     formats_of,
     grading,
     load_problems,
+    made_folder,
     runtime_of,
     settings_from,
 )
@@ -75,7 +76,7 @@ def analyze(  # noqa: PLR0913 - typer makes an option of every argument
     options = Options(threads=threads, slowdown=slowdown, methods=METHODS, protocols=known)
     if suite:
         problems = load_problems(suite, tier, limit, data, settings.seed)
-        folder = _folder(keep) if keep else None
+        folder = made_folder(keep) if keep else None
         traffic, spoken = anyio.run(_make, problems, settings, folder, judge)
         options = Options(threads=threads, slowdown=slowdown, methods=METHODS,
                           protocols=known or spoken)
@@ -97,14 +98,6 @@ async def _make(
 def _tell(done: int, of: int) -> None:
     if sys.stderr.isatty():
         print(f"\r{done} of {of} problems", end="\n" if done == of else "", file=sys.stderr)
-
-
-def _folder(path: str) -> Path:
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write to {path}: {error.strerror}") from None
-    return Path(path)
 
 
 def _show(analysis: Analysis, *, json: bool, page: str | None, policy: str | None) -> None:

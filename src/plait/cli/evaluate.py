@@ -265,5 +265,3 @@ def _row(row: Estimate) -> tuple[str, ...]:
             "unknown" if row.generated_tokens is None else f"{sign}{row.generated_tokens:,.0f}",
             "unknown" if row.seconds is None else f"≈ {row.seconds:,.0f} s",
             "-" if row.cost is None else f"{sign}{row.cost:,.2f}")
-
-

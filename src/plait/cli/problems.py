@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,6 +35,20 @@ def load_problems(
     if not suite.samples:
         raise UsageError(f"the suite `{name}` has no problems")
     return suite
+
+
+def made_folder(path: str) -> Path:
+    """A folder, made where it is not there yet. Raises `UsageError` if it cannot be."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write to {path}: {error.strerror}") from None
+    return Path(path)
+
+
+def tell(line: str) -> None:
+    """How it is going, on standard error."""
+    print(line, file=sys.stderr, flush=True)
 
 
 @asynccontextmanager

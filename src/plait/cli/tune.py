@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import anyio
 import typer
 
-from plait.cli.problems import JudgeOption, free_settings, load_problems
+from plait.cli.problems import JudgeOption, free_settings, load_problems, made_folder
 from plait.cli.settings import LARGEST, Settings
 from plait.cli.show import print_json, say
 from plait.errors import UsageError
@@ -78,7 +78,7 @@ def tune(  # noqa: PLR0913 - typer makes an option of every argument
     split(problems.samples, settings.seed)  # too few are refused before anything runs
     choices = Choices(_ways(methods) if methods else (), _numbers("widths", widths),
                       _numbers("depths", depths), _merges(merges))
-    folder = _folder(out)
+    folder = made_folder(out)
     found = anyio.run(_tuning().tune, Job(problems, settings, goal, choices, folder, trials, judge))
     if json:
         print_json(found.data)
@@ -129,11 +129,3 @@ def _numbers(name: str, text: str) -> tuple[int, ...]:
         raise UsageError(f"`{name}` is {text!r:.60} but must be whole numbers above 0",
                          hint="Say 2,4,8, for example.")
     return tuple(int(w) for w in words)
-
-
-def _folder(path: str) -> Path:
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write to {path}: {error.strerror}") from None
-    return Path(path)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import orjson
 
-from plait.cli.problems import blank, formats_of, grading, runtime_of
+from plait.cli.problems import blank, formats_of, grading, runtime_of, tell
 from plait.cli.settings import Settings
 from plait.cli.tune import Choices, Job
 from plait.evals.graders import grade
@@ -54,8 +53,8 @@ async def _run(job: Job) -> tuple[Found, Confirmation]:
                  "settings": _plain(settings), "judge": job.judge}
         study = open_study(job.folder, setup, settings.seed)
         mine, others = split(suite.samples, settings.seed)
-        found = await search(bench, mine, space, job.goal, study, trials=job.trials, tell=_tell)
-        _tell(f"confirming on {len(others)} other problems")
+        found = await search(bench, mine, space, job.goal, study, trials=job.trials, tell=tell)
+        tell(f"confirming on {len(others)} other problems")
         return found, await confirm(bench, others, found.best.policy, found.parallel.policy,
                                     job.goal, settings.seed)
 
@@ -76,7 +75,3 @@ def _default_ways(protocol: str | None, spoken: tuple[str, ...]) -> tuple[Way, .
     if own is not None:
         return (Way("native", find_protocol(own).facts.name),)
     return tuple(Way(m) for m in ("plan", "explore") if m in METHODS)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

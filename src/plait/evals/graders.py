@@ -168,25 +168,28 @@ async def _math(grader: Grader, sample: Sample, answer: str) -> Score:
 
 
 async def _code(grader: Grader, sample: Sample, answer: str) -> Score:
-    program = read_program(answer)
-    if len(program) > LONGEST_PROGRAM:
-        return Score("wrong", f"the program has {len(program):,} characters, over"
-                     f" {LONGEST_PROGRAM:,}")
-    if not program.strip():
-        return Score("no answer", "there is no program in the answer")
+    program = _program(answer)
+    if isinstance(program, Score):
+        return program
     verdict = await Code(sample.tests, grader.limits).verify(
         _NOBODY, Request(sample.question), Part(f"{sample.setup}\n{program}"))
     return _score(verdict, None)
 
 
 async def _cases(grader: Grader, sample: Sample, answer: str) -> Score:
+    program = _program(answer)
+    if isinstance(program, Score):
+        return program
+    return _score(await run_cases(program, sample.tests, grader.limits), None)
+
+
+def _program(answer: str) -> str | Score:
+    """The program in the answer, or why there is none to run."""
     program = read_program(answer)
     if len(program) > LONGEST_PROGRAM:
         return Score("wrong", f"the program has {len(program):,} characters, over"
                      f" {LONGEST_PROGRAM:,}")
-    if not program.strip():
-        return Score("no answer", "there is no program in the answer")
-    return _score(await run_cases(program, sample.tests, grader.limits), None)
+    return program if program.strip() else Score("no answer", "there is no program in the answer")
 
 
 async def _puzzle(grader: Grader, sample: Sample, answer: str) -> Score:

@@ -207,5 +207,3 @@ def plan_of(
             "source": suite.source, "suite_fingerprint": suite.fingerprint,
             "samples": len(suite.samples), "engine": engine, "model": model, "seed": job.seed,
             "trials": job.trials, "at_once": job.at_once, "arms": arms, **extra}
-
-
