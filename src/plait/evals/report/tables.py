@@ -1,4 +1,4 @@
-"""The two tables of a report, as text cells."""
+"""The tables of a report, as text cells."""
 
 from __future__ import annotations
 
@@ -40,14 +40,10 @@ def _arm_row(arm: ArmSummary, at: list[str], priced: bool) -> tuple[str, ...]:
             *((f"{arm.cost:,.2f}" if arm.cost is not None else "-",) if priced else ()))
 
 
-def versus_table(summary: Summary) -> Table:
-    """One row a measure of each comparison; what is compared is only said where there are several
-    comparisons."""
+def versus_table(versus: Versus) -> Table:
+    """One row a measure."""
     heads = ("measure", "effect", "verdict", "p", "problems", "more needed")
-    if len(summary.versus) == 1:
-        return Table(heads, tuple(_versus_rows(summary.versus[0])))
-    return Table(("comparison", *heads), tuple(
-        (f"{v.arm} / {v.base}", *row) for v in summary.versus for row in _versus_rows(v)))
+    return Table(heads, tuple(_versus_rows(versus)))
 
 
 def _versus_rows(versus: Versus) -> list[tuple[str, ...]]:

@@ -112,7 +112,8 @@ def _page(
     shown = [_flip(folder, target, *flip) for flip in flips[:FLIPS]]
     return template.render(
         title=title_of(plan), about=about(plan), headlines=headlines, cautions=cautions,
-        arms=arms_table(summary), versus=versus_table(summary), charts=charts(summary),
+        arms=arms_table(summary), charts=charts(summary),
+        versus=[(f"{v.arm} against {v.base}", versus_table(v)) for v in summary.versus],
         colours={arm.name: place % 8 for place, arm in enumerate(summary.arms)},
         flips=shown, more_flips=len(flips) - len(shown),
         steps=words.step_words(summary), foot=METHOD.format(version=plan.get("version", "?")))
@@ -151,8 +152,9 @@ def _markdown(
 ) -> str:
     parts = [f"# {title_of(plan)}", about(plan), *headlines,
              "\n".join(f"- {c}" for c in cautions), as_markdown(arms_table(summary)),
-             *((as_markdown(versus_table(summary)), words.step_words(summary))
-               if summary.versus else ())]
+             *(f"## {v.arm} against {v.base}\n\n{as_markdown(versus_table(v))}"
+               for v in summary.versus),
+             words.step_words(summary) if summary.versus else ""]
     flips = [f"- {'gained' if f.gained else 'lost'} by {v.arm}: {f.sample}"
              for v in summary.versus for f in v.flips]
     if flips:
