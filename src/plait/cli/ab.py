@@ -69,6 +69,6 @@ async def _compare(
     judge: str | None,
 ) -> Experiment:
     async with grading(suite, judge) as grader, runtime_of(settings) as runtime:
-        bench = Bench(runtime, partial(grade, grader), request=blank(settings))
+        bench = Bench(runtime, partial(grade, grader), request=blank(settings, runtime))
         return await experiment(bench, suite.samples, *policies, question, seed=settings.seed,
                                 tell=tell)

@@ -90,7 +90,7 @@ async def _make(
 ) -> tuple[Traffic, tuple[str, ...]]:
     """The traffic, and the wire formats that the engine's model is known to write."""
     async with grading(suite, judge) as grader, runtime_of(settings) as runtime:
-        traffic = await make_traffic(runtime, suite, grader, blank(settings), keep=keep,
+        traffic = await make_traffic(runtime, suite, grader, blank(settings, runtime), keep=keep,
                                      tell=_tell)
         return traffic, formats_of(runtime)
 

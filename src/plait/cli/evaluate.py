@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,8 +16,8 @@ from rich.live import Live
 from rich.text import Text
 from typer.core import TyperGroup
 
-from plait.cli.problems import JudgeOption, grading, runtime_of
-from plait.cli.settings import LARGEST, Settings, load_settings
+from plait.cli.problems import COMPARED, JudgeOption, blank, free_settings, grading, runtime_of
+from plait.cli.settings import LARGEST, Settings
 from plait.cli.show import make_console, print_lines, say
 from plait.errors import UsageError
 from plait.evals.arms import make_arms
@@ -80,7 +79,8 @@ class Order:
 
     def plan(self) -> dict[str, object]:
         return plan_of(self.job, self.settings.engine, self.settings.model, {
-            "judge": self.judge, "roles": self.settings.roles, "version": VERSION,
+            "judge": self.judge, "roles": self.settings.roles, "windows": self.settings.windows,
+            "version": VERSION,
             "cache": str(self.cache) if self.cache else None, "traces": self.job.keep_traces})
 
 
@@ -131,7 +131,7 @@ def run(  # noqa: PLR0913 - typer makes an option of every argument
     flags = {"engine": engine, "model": model, "protocol": protocol, "seed": seed,
              "temperature": temperature, "max_tokens": max_tokens, "total_tokens": total_tokens,
              "seconds": seconds, "width": width, "roles": roles}
-    settings = load_settings(flags, os.environ, Path.cwd())
+    settings = free_settings("eval", COMPARED, **flags)
     found = load_suite(suite, Choice(tier, limit, shuffle, settings.seed), data=data)
     arms = make_arms(methods, settings.request("any"), settings.protocol)
     try:
@@ -180,22 +180,34 @@ async def _run(order: Order, grader: Grader, store: Store, progress: Progress) -
     screen = Screen(progress)
     async with runtime_of(order.settings) as runtime:
         with _cache(order, runtime) or nullcontext() as cache:
-            evaluation = Evaluation(order.job, runtime, grader, store, cache, screen.add,
-                                    _metronome(order, runtime, store))
+            evaluation = Evaluation(_fitted(order, runtime), runtime, grader, store, cache,
+                                    screen.add, _metronome(order, runtime, store))
             await warm_up(runtime.engine, order.job)
             with screen:
                 await evaluation.run()
 
 
+def _fitted(order: Order, runtime: Runtime) -> Job:
+    """The job, with the window that the settings have for the engine's model."""
+    window = blank(order.settings, runtime).directions.window
+    arms = tuple(replace(arm, directions=replace(arm.directions, window=window))
+                 for arm in order.job.arms)
+    return replace(order.job, arms=arms)
+
+
 def _cache(order: Order, runtime: Runtime) -> Cache | None:
     if order.cache is None:
         return None
-    identity = f"{order.settings.engine} {runtime.engine.model} {order.settings.roles}"
-    if order.settings.engine == "nano":
-        weights = Path(str(order.settings.model)) if order.settings.model else \
-            Path(import_module("plait").__file__ or "").parent / "weights"
-        identity += " " + file_identity(weights)
-    return Cache(order.cache, identity)
+    settings, read = order.settings, []
+    if settings.engine == "nano":
+        read.append(Path(str(settings.model)) if settings.model else
+                    Path(import_module("plait").__file__ or "").parent / "weights")
+    for named in (settings.prompts, (settings.verify or "").removeprefix("code:")):
+        if named and Path(named).exists():
+            read.append(Path(named))
+    identity = [settings.engine, runtime.engine.model, str(settings.roles),
+                *map(file_identity, read)]
+    return Cache(order.cache, " ".join(identity))
 
 
 def _metronome(order: Order, runtime: Runtime, store: Store) -> Metronome | None:

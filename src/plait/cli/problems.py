@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
@@ -21,8 +21,10 @@ from plait.solve import Runtime
 
 JudgeOption = Annotated[str | None, typer.Option(
     "--judge", metavar="ENGINE MODEL", help="The model of the grader `judge`.")]
-NOT_HERE = ("method", "policy", "width", "depth", "trace")
-"""Settings that decide what a search or an experiment is there to find out."""
+COMPARED = ("method", "policy", "trace")
+"""Settings of one answer, which mean nothing where methods or policies are compared."""
+SEARCHED = (*COMPARED, "width", "depth")
+"""And those that a search or an experiment of policies is there to find out."""
 
 
 def load_problems(
@@ -70,19 +72,20 @@ def settings_from(**flags: object) -> Settings:
     return load_settings(flags, os.environ, Path.cwd())
 
 
-def free_settings(command: str, **flags: object) -> Settings:
-    """The settings in force. Raises `UsageError` for one that would decide what is compared."""
+def free_settings(command: str, free: Sequence[str] = SEARCHED, **flags: object) -> Settings:
+    """The settings in force. Raises `UsageError` if one of ``free`` is set, which would decide what
+    is compared."""
     settings = settings_from(**flags)
-    given = [n for n in NOT_HERE if getattr(settings, n) is not None]
+    given = [n for n in free if getattr(settings, n) is not None]
     if given:
         raise UsageError(f"`{given[0]}` is set, which `plait {command}` must be free to choose",
                          hint="Take it out of plait.toml and of the environment.")
     return settings
 
 
-def blank(settings: Settings) -> Request:
-    """Sampling and limits of every request, with a prompt to be replaced."""
-    return settings.request("?")
+def blank(settings: Settings, runtime: Runtime) -> Request:
+    """Sampling, limits and directions of every request, with a prompt to be replaced."""
+    return settings.fit(settings.request("?"), runtime.engine.model)
 
 
 def formats_of(runtime: Runtime) -> tuple[str, ...]:
@@ -92,4 +95,5 @@ def formats_of(runtime: Runtime) -> tuple[str, ...]:
 
 def runtime_of(settings: Settings) -> Runtime:
     """The engines that the settings name; use as a context manager."""
-    return Runtime(settings.engine, model=settings.model, roles=settings.engines())
+    return Runtime(settings.engine, model=settings.model, roles=settings.engines(),
+                   prices=settings.price_table())

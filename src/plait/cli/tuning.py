@@ -46,7 +46,7 @@ async def _run(job: Job) -> tuple[Found, Confirmation]:
     async with grading(suite, job.judge) as grader, runtime_of(settings) as runtime:
         engine = runtime.engine
         space = _space(job.choices, settings.protocol, formats_of(runtime))
-        bench = Bench(runtime, partial(grade, grader), request=blank(settings),
+        bench = Bench(runtime, partial(grade, grader), request=blank(settings, runtime),
                       store=job.folder / "outcomes.jsonl")
         setup = {"suite": suite.name, "problems": suite.fingerprint, "score": job.goal.words(),
                  "engine": f"{engine.name} {engine.model}", "choices": _plain(space),
