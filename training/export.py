@@ -1,8 +1,9 @@
 """Write the model for the embedded engine: `python -m training.export`.
 
 The folder holds what a Hugging Face Llama holds: config.json, tokenizer.json,
-tokenizer_config.json, and model.safetensors in float16. The tokenizer itself adds no begin token:
-whoever opens a context puts it (id 0) in front, and encodes every later piece as it is.
+tokenizer_config.json, and model.safetensors in float16. A context opens with the begin token
+(id 0), which the tokenizer adds where special tokens are asked for; later pieces are encoded
+without.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
 BOS, EOS, PAD = "<|begin|>", "<|end|>", "<|pad|>"
 
@@ -66,6 +66,9 @@ def build() -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(t, special=True) for t in (BOS, EOS, PAD)])
     tokenizer.add_tokens([AddedToken(t, special=False, normalized=False) for t in PHRASES])
+    # for servers: whoever asks for special tokens gets the begin token, which training had
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", special_tokens=[(BOS, tokenizer.token_to_id(BOS))])
     return tokenizer
 
 
