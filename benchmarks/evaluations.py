@@ -2,7 +2,8 @@
 
 The engine is a script that answers at once, so all the time is plait's: scheduler, trace, grading,
 appending to JSONL and SQLite. Shown for each tenth of the run, since what matters is that the last
-sample costs what the first did; then what it takes to resume (nothing is left to do) and to report.
+sample costs what the first did, also in processor time, which other load on the machine hardly
+moves; then what it takes to resume (nothing is left to do) and to report.
 
     python -m benchmarks.evaluations [--samples 100000]
 """
@@ -13,6 +14,7 @@ import argparse
 import resource
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import anyio
@@ -45,12 +47,12 @@ class Clock:
     def __init__(self, total: int) -> None:
         self.step = max(1, total // TENTHS)
         self.seen = 0
-        self.marks = [time.perf_counter()]
+        self.marks = [(time.perf_counter(), time.process_time())]
 
     def __call__(self, record: Record) -> None:
         self.seen += 1
         if self.seen % self.step == 0:
-            self.marks.append(time.perf_counter())
+            self.marks.append((time.perf_counter(), time.process_time()))
 
 
 async def run(folder: Path, job: Job) -> Clock:
@@ -69,9 +71,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         clock = anyio.run(run, folder, job)
-        times = [b - a for a, b in zip(clock.marks, clock.marks[1:], strict=False)]
-        for place, seconds in enumerate(times, start=1):
-            print(f"tenth {place:>2}: {clock.step / seconds:>8,.0f} samples a second")
+        times = []
+        for place, ((wall, busy), (later, more)) in enumerate(pairwise(clock.marks), start=1):
+            times.append(later - wall)
+            print(f"tenth {place:>2}: {clock.step / (later - wall):>8,.0f} samples a second,"
+                  f" {1000 * (more - busy) / clock.step:.2f} ms of processor time each")
         size = (folder / "records.jsonl").stat().st_size
         print(f"all: {job.size / sum(times):,.0f} samples a second,"
               f" {size / job.size:.0f} bytes each")

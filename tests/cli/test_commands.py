@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from plait.cli.probe import Tick, steady_step, widths_up_to
 from plait.errors import EngineUnreachable
 from plait.protocols import CATALOGUE
 from plait.testing import ScriptedEngine
@@ -225,21 +224,6 @@ def test_version_and_help_are_shown_on_demand(shell: Shell) -> None:
     assert "solve" in shell("--help")[1]
     assert shell()[1] == shell("--help")[1]
     assert "--critical-tokens" in shell("solve", "--help")[1]
-
-
-def test_the_engine_is_probed_at_doubling_widths_up_to_the_widest_of_the_run() -> None:
-    assert [widths_up_to(n) for n in (0, 1, 2, 3, 8, 9)] == [
-        [1], [1], [1, 2], [1, 2, 3], [1, 2, 4, 8], [1, 2, 4, 8, 9]]
-
-
-def test_a_step_is_measured_while_all_streams_write() -> None:
-    one = [Tick(float(t), 1) for t in range(10)]
-    two = [Tick(t + 2.5, 1) for t in range(10)]
-    assert steady_step([one]) == 1.0
-    assert steady_step([one, two]) == pytest.approx(6.5 / 6.5)
-    assert steady_step([one, []]) is None
-    assert steady_step([one[:3]]) is None
-    assert steady_step([one, [Tick(50.0, 1), Tick(60.0, 1)]]) is None
 
 
 def test_the_wire_formats_are_listed_with_what_is_known_of_them(shell: Shell) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from plait.errors import EngineUnreachable
-from plait.evals.store import RECORDS, read_plan, read_records
+from plait.evals.store import RECORDS, read_plan, read_records, read_steps
 from tests.cli.conftest import Shell
 
 SUITE = """
@@ -53,6 +53,16 @@ def test_methods_run_on_the_same_problems_and_are_reported(shell: Shell, suite: 
     assert Path("here/report.html").exists()
     status, out, _ = shell("eval", "report", "here", "--json")
     assert json.loads(out)["sequential.accuracy"] == 0.5
+
+
+def test_step_times_are_measured_between_tasks_that_run_one_at_a_time(
+    shell: Shell, suite: str
+) -> None:
+    assert shell("eval", suite, *METHODS, "--out", "one")[0] == 0
+    assert 1 in read_steps(Path("one"))
+    assert "attainable" in shell("eval", "report", "one")[1]
+    assert shell("eval", suite, *METHODS, "--out", "four", "--at-once", "4")[0] == 0
+    assert read_steps(Path("four")) == {}
 
 
 def test_conditions_decide_the_exit_status(shell: Shell, suite: str) -> None:
@@ -183,3 +193,43 @@ def test_ctrl_c_keeps_everything(shell: Shell, tmp_path: Path) -> None:
                           capture_output=True, text=True, check=True, env=environment)
     assert "60 of 60" in done.stdout
     assert len({r.key for r in read_records(tmp_path / "here")}) == max(60, len(kept))
+
+
+def test_settings_that_would_decide_what_is_compared_are_refused(
+    shell: Shell, suite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("METHOD", "POLICY", "TRACE"):
+        with monkeypatch.context() as setting:
+            setting.setenv(f"PLAIT_{name}", "auto")
+            status, _, err = shell("eval", suite, "--out", "here")
+        assert status == 2
+        assert f"`{name.lower()}` is set, which `plait eval` must be free to choose" in err
+
+
+def test_the_window_of_the_engines_model_holds_for_every_method(
+    shell: Shell, suite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("eval", suite, "--methods", "sequential", "--cache", "answers", "--no-traces")
+    shell(*arguments, "--out", "one")
+    monkeypatch.setenv("PLAIT_WINDOWS", "other=9")
+    shell(*arguments, "--out", "two")
+    assert all(r.cached for r in read_records(Path("two"))), "it is another model's window"
+    monkeypatch.setenv("PLAIT_WINDOWS", "script=4096")
+    shell(*arguments, "--out", "three")
+    assert not any(r.cached for r in read_records(Path("three")))
+    assert "was made with windows" in shell(*arguments, "--out", "two", "--resume")[2]
+
+
+def test_changed_prompts_are_not_answered_from_the_cache(
+    shell: Shell, suite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("prompts").mkdir()
+    Path("prompts/solve.txt").write_text("Think.\n\n{task}")
+    monkeypatch.setenv("PLAIT_PROMPTS", "prompts")
+    arguments = ("eval", suite, "--methods", "sequential", "--cache", "answers", "--no-traces")
+    shell(*arguments, "--out", "one")
+    shell(*arguments, "--out", "two")
+    assert all(r.cached for r in read_records(Path("two")))
+    Path("prompts/solve.txt").write_text("Think hard.\n\n{task}")
+    shell(*arguments, "--out", "three")
+    assert not any(r.cached for r in read_records(Path("three")))

@@ -13,7 +13,9 @@ GUIDE = (ROOT / "docs" / "guide.md").read_text()
 COMMANDS = [line.strip().removeprefix("$ ") for line in GUIDE.splitlines()
             if line.startswith("    $ ")]
 STEPS = GUIDE.split("\n## ")[1:]
-RECORDED = "run.jsonl"
+MADE = {"plait trace": ("run.jsonl", "--trace run.jsonl"),
+        "plait eval report": ("evals/first", "--out evals/first")}
+"""Commands that read what another one makes: what they read, and how that one is known."""
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -36,8 +38,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_guide_runs_as_it_stands(command: str, folder: Path) -> None:
-    if command.startswith("plait trace") and not (folder / RECORDED).exists():
-        run(next(c for c in COMMANDS if f"--trace {RECORDED}" in c), folder)
+    for head, (made, option) in MADE.items():
+        if command.startswith(head) and not (folder / made).exists():
+            run(next(c for c in COMMANDS if option in c), folder)
     done = run(command, folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
@@ -52,7 +55,8 @@ def test_the_guide_has_seven_steps_and_each_has_a_command() -> None:
 
 
 def test_every_option_that_the_guide_names_exists(folder: Path) -> None:
-    known = run("plait solve --help", folder).stdout + run("plait trace --help", folder).stdout
+    known = "".join(run(f"plait {name} --help", folder).stdout
+                    for name in ("solve", "trace", "analyze", "eval run"))
     named = {word.strip("`.,;:)") for word in GUIDE.replace("(", " ").replace("`", " ").split()
              if word.startswith("--")}
     assert {name for name in named if name not in known} == set()

@@ -50,6 +50,8 @@ def test_progress_tells_rate_time_left_accuracy_and_speedup() -> None:
     assert progress.left == pytest.approx(16.0)
     assert progress.line() == ("24 of 40 · 1.0/s · 16 s left · sequential 55% · native 100%"
                                " 2.00× time 2.50× tokens")
+    progress.total = 24
+    assert progress.line().startswith("24 of 24 · 1.0/s · sequential"), "nothing is left"
     progress.add(Record("p", "native", 0, "error"), now=22.0)
     assert progress.line().endswith("1 failed")
 

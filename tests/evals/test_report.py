@@ -155,7 +155,28 @@ def test_cautions_are_told(tmp_path: Path) -> None:
         assert part in cautions
 
 
+def test_what_was_attainable_is_told_with_where_it_comes_from(tmp_path: Path) -> None:
+    records = [record("sequential", i) for i in range(10)]
+    records += [forked(i, steps=((1, 10), (3, 30))) for i in range(10)]
+    folder = fake(tmp_path, records)
+    unknown = write_report(folder)
+    assert "attainable)" not in unknown.headlines[0]
+    assert "Attainable is unknown" in unknown.files[0].read_text()
+    (folder / "steps.jsonl").write_text("[1,0.01]\n[3,0.01]\n")
+    report = write_report(folder)
+    assert "2.00× [2.00, 2.00] as fast by the clock (2.50× attainable)" in report.headlines[0]
+    for file in report.files[:2]:
+        text = file.read_text()
+        assert "attained, of the attainable" in text
+        assert "80%" in text
+        assert "A step took 10 ms with 1, 10 ms with 3 threads at once" in text
+    values = measures(report.summary)
+    assert check("native.attained >= 0.79", values).met
+    assert check("native.attainable_speedup.low > 2.4", values).met
+
+
 @pytest.mark.parametrize(("condition", "met"), [
+    ("native.attained > 0", False), ("native.attainable_speedup > 0", False),
     ("native.accuracy >= 0.9", True), ("native.accuracy > 1", False),
     ("native.accuracy.low > 0.6", True), ("native.errors == 0", True), ("native.wrong != 0", False),
     ("native.wall_speedup.low > 1.5", True), ("native.wall_speedup < 2.5", True),

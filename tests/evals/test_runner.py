@@ -49,6 +49,7 @@ async def test_right_wrong_and_counts_are_recorded(tmp_path: Path) -> None:
     assert one.total_tokens == one.useful_tokens == one.critical_path_tokens == 6
     assert one.cost == pytest.approx(one.prompt_tokens + 2 * 6)
     assert one.longest_context == one.prompt_tokens + 6
+    assert one.steps == ((1, 6),)
     spent = one.first_seconds + one.one_seconds + one.many_seconds + one.idle_seconds
     assert spent == pytest.approx(one.wall_seconds)
     assert one.group == "odd"
@@ -63,6 +64,8 @@ async def test_threads_at_work_side_by_side_are_seen_in_the_time(tmp_path: Path)
     assert (record.forks, record.threads, record.mark) == (1, 3, "right")
     assert record.protocol == "threadweaver"
     assert record.critical_path_tokens < record.total_tokens
+    assert [width for width, _ in record.steps] == [1, 2]
+    assert sum(count for _, count in record.steps) == record.critical_path_tokens
 
 
 async def test_traces_are_kept_and_agree_with_the_records(tmp_path: Path) -> None:
@@ -238,6 +241,12 @@ async def test_the_table_holds_the_records_and_comes_back_when_it_is_lost(tmp_pa
     wanted = sorted((r.sample, r.arm, r.trial, r.mark, r.total_tokens) for r in records)
     assert rows(tmp_path) == wanted
     remove_table(tmp_path)
+    await bench.run(Job(sums(5), ARMS), resume=True)
+    assert rows(tmp_path) == wanted
+    remove_table(tmp_path)
+    base = sqlite3.connect(tmp_path / TABLE)
+    base.execute("CREATE TABLE records (sample, arm, trial, colour)")  # of another version
+    base.close()
     await bench.run(Job(sums(5), ARMS), resume=True)
     assert rows(tmp_path) == wanted
     (tmp_path / TABLE).write_bytes(b"this is no table" * 100)

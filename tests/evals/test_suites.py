@@ -155,6 +155,9 @@ def test_a_shorter_limit_is_the_beginning_of_a_longer_one() -> None:
 def test_countdown_is_held_out_and_of_its_tier() -> None:
     suite = load_suite("countdown", Choice("mixed", 8))
     assert [s.group for s in suite.samples] == ["easy", "natural", "hard", "unsolvable"] * 2
+    two = load_suite("countdown", Choice("easy,hard", 4)).samples
+    assert [s.group for s in two] == ["easy", "hard"] * 2
+    assert set(two) < set(suite.samples)
     for sample in suite.samples:
         problem = puzzles.parse(sample.question)
         assert problem is not None
@@ -169,8 +172,11 @@ def test_a_tier_is_a_group(tmp_path: Path) -> None:
             for i in range(9)]
     file = write(tmp_path / "rows.jsonl", rows)
     assert len(load_suite("math500", Choice("level 2"), data=file).samples) == 3
+    both = load_suite("math500", Choice("level 2, level 0"), data=file)
+    assert ({s.group for s in both.samples}, both.tier) == ({"level 0", "level 2"},
+                                                            "level 2,level 0")
     with pytest.raises(UsageError, match="no tier `level 9`") as caught:
-        load_suite("math500", Choice("level 9"), data=file)
+        load_suite("math500", Choice("level 2,level 9"), data=file)
     assert "level 0, level 1, level 2" in caught.value.hint
 
 

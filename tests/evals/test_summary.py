@@ -147,3 +147,47 @@ def test_an_arm_that_writes_nothing_divides_nothing() -> None:
     assert versus.tokens is None
     assert versus.tokens_median is None
     assert all(math.isnan(tokens) for _, tokens in versus.ratios)
+
+
+def test_what_the_step_times_allow_stands_beside_what_was_reached() -> None:
+    """A forked run: 10 steps alone, 30 with three threads that take 20 % longer a step."""
+    graph = ((1, 10), (3, 30))
+    records = [record("sequential", i, steps=((1, 100),)) for i in range(10)]
+    records += [forked(i, steps=graph) for i in range(10)]
+    summary = summarise(records, step_seconds={1: 0.01, 3: 0.012})
+    (versus,) = summary.versus
+    ideal = 10 * 0.01 + 30 * 0.012
+    assert versus.attainable is not None
+    assert versus.attainable.estimate == pytest.approx(1.0 / ideal)
+    assert versus.attained == pytest.approx(ideal / 0.5)
+    assert versus.wall is not None
+    assert versus.wall.effect.estimate == pytest.approx(
+        versus.attainable.estimate * (versus.attained or 0))
+    assert summary.step_seconds == {1: 0.01, 3: 0.012}
+
+
+@pytest.mark.parametrize("steps", [None, {}, {2: 0.01}])
+def test_without_the_step_time_of_one_thread_nothing_is_attainable(
+    steps: dict[int, float] | None
+) -> None:
+    records = [record("sequential", i) for i in range(6)]
+    records += [forked(i, steps=((3, 30),)) for i in range(6)]
+    (versus,) = summarise(records, step_seconds=steps).versus
+    assert (versus.attainable, versus.attained) == (None, None)
+
+
+def test_runs_whose_threads_or_times_are_unknown_are_left_out_of_the_attainable() -> None:
+    records = [record("sequential", i) for i in range(9)]
+    records += [forked(i, steps=((3, 30),)) for i in range(6)] + [forked(6)]
+    records += [forked(7, steps=((3, 999),), cached=True)]
+    (versus,) = summarise(records, step_seconds={1: 0.01}).versus
+    assert versus.attainable is not None
+    assert versus.attainable.n == 6
+    assert versus.attained == pytest.approx(0.3 / 0.5)
+
+
+def test_arms_stand_in_the_order_that_was_asked_for() -> None:
+    records = [r for i in range(6) for r in (
+        record("zebra", i), record("ape", i), record("sequential", i), record("late", i))]
+    names = [a.name for a in summarise(records, order=("zebra", "sequential", "ape")).arms]
+    assert names == ["sequential", "zebra", "ape", "late"]

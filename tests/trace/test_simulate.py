@@ -80,9 +80,9 @@ def test_a_cancelled_child_writes_no_more_than_it_did() -> None:
     assert ideal_seconds(events, step) == pytest.approx(1 * step(2) + 3)
 
 
-def test_the_attainable_speedup_compares_with_one_thread_that_writes_everything() -> None:
+def test_the_attainable_speedup_compares_with_the_seconds_of_a_sequential_run() -> None:
     events = BLOCK
-    assert attainable_speedup(events, 11, step) == pytest.approx(11 / (5 + 3 * 1.1))
+    assert attainable_speedup(events, 22.0, step) == pytest.approx(22 / (5 + 3 * 1.1))
     assert attainable_speedup([ROOT], 11, step) is None
 
 

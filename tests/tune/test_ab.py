@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from plait.errors import UsageError
 from plait.policy import PolicyFile
 from plait.solve import Runtime
 from plait.testing import run_virtual
-from plait.tune.ab import Experiment, Question, experiment, lines, metric_named
+from plait.tune.ab import METRICS, Experiment, Metric, Question, experiment, lines, metric_named
 from plait.tune.bench import SEQUENTIAL, Bench, Taken
+from plait.tune.betting import ALPHA, Bets, evidence
 from tests.tune.mixed import Mixed, grade, samples
 
 FORKED = PolicyFile("native", "threadweaver", width=4)
@@ -95,3 +97,38 @@ def test_nonsense_is_refused() -> None:
         Question(latency=-1)
     with pytest.raises(UsageError, match="at least one problem"):
         compare(SEQUENTIAL, FORKED, Question(), count=0)
+
+
+def simulated(gain: float, faster: float, seed: int, problems: int) -> list[tuple[Taken, Taken]]:
+    """Two policies on problems of their own difficulty and size; B is right ``gain`` more often
+    and ``faster`` times as fast and as cheap."""
+    random = np.random.default_rng(seed)
+    ease, size = random.beta(2.0, 1.5, problems), random.lognormal(1.0, 0.7, problems)
+    luck, noise = random.random((2, problems)), random.lognormal(0.0, 0.4, (2, problems))
+    sides = [[Taken("s", bool(luck[k, i] < ease[i] + k * gain), t := float(
+        size[i] * noise[k, i] / (faster if k else 1.0)), round(1000 * t), round(1000 * t), "m")
+        for i in range(problems)] for k in (0, 1)]
+    return list(zip(*sides, strict=True))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_policies_that_do_not_differ_are_told_apart_in_at_most_5_percent_of_1000(
+    metric: Metric
+) -> None:
+    """Looked at after every problem, in each of the metrics."""
+    question = Question(metric)
+    alarms = sum(bool((evidence([question.difference(a, b) for a, b in simulated(0, 1, seed, 60)])
+                       >= 1 / ALPHA).any()) for seed in range(1000))
+    assert alarms <= 50
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_planted_difference_is_found_in_every_metric(metric: Metric) -> None:
+    question = Question(metric)
+    found = 0
+    for seed in range(40):
+        bets = Bets()
+        for a, b in simulated(0.35, 3.0, seed, 150):
+            bets.add(question.difference(a, b))
+        found += bets.decided and bets.mean > 0
+    assert found >= 36

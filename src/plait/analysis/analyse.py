@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plait.analysis.call import Traffic
-from plait.analysis.gain import Read, TaskGain, expected, rank
+from plait.analysis.gain import Read, TaskGain, parallel_share, rank, speedup
 from plait.analysis.growth import Growth, find_growth
 from plait.analysis.knee import Rot, find_rot
 from plait.analysis.recommend import Recommendation, recommend
@@ -75,24 +75,17 @@ def analyse(traffic: Traffic, options: Options = Options()) -> Analysis:
     knee = rot.knee if rot is not None else None
     repeats = total(r.repeats for r in reads)
     tasks = rank(reads, options.threads, options.slowdown, knee.tokens if knee else None)
-    tokens = sum(c.tokens for c in calls)
     return Analysis(
         calls=len(calls), problems=len({(c.task, c.id) for c in calls}), skipped=traffic.skipped,
         estimated=any(c.estimated for c in calls), options=options, growth=find_growth(calls),
         rot=rot, repeats=repeats, again=tuple(most_repeated([c.text for c in calls])),
-        share=sum(r.call.tokens * r.shape.share for r in reads) / tokens if tokens else 0.0,
-        speedups=tuple((n, _speedup(reads, n)) for n in WIDTHS),
+        share=parallel_share(reads),
+        speedups=tuple((n, speedup(reads, n)) for n in WIDTHS),
         bound=_bound(reads), tasks=tasks,
         recommendation=recommend(
             reads, tasks, repeats, knee, methods=options.methods, protocols=options.protocols,
             slowdown=options.slowdown),
     )
-
-
-def _speedup(reads: Sequence[Read], threads: int) -> float:
-    spent = sum(r.call.tokens for r in reads)
-    after = sum(r.call.tokens / expected(r.shape, threads, 1.0) for r in reads)
-    return spent / after if after else 1.0
 
 
 def _bound(reads: Sequence[Read]) -> float:

@@ -76,14 +76,13 @@ def _gain(
     after = sum(c / expected(r.shape, threads, slowdown) for c, r in zip(cost, reads, strict=True))
     best = sum(c / r.shape.bound for c, r in zip(cost, reads, strict=True))
     tokens = sum(r.call.tokens for r in reads)
-    parallel = sum(r.call.tokens * r.shape.share for r in reads)
     graded = [r.call.correct for r in reads if r.call.correct is not None]
     branched = [r.shape.width for r in reads if r.shape.width]
     return TaskGain(
         task=task, calls=len(reads),
         accuracy=wilson(sum(graded), len(graded)) if graded else None,
         mean_tokens=tokens / len(reads),
-        share=parallel / tokens if tokens else 0.0,
+        share=parallel_share(reads),
         speedup=spent / after if after else 1.0,
         bound=spent / best if best else 1.0,
         branches=sum(branched) / len(branched) if branched else 0.0,
@@ -92,6 +91,19 @@ def _gain(
         beyond_knee=None if knee is None
         else sum(r.call.tokens > knee for r in reads) / len(reads),
     )
+
+
+def parallel_share(reads: Sequence[Read]) -> float:
+    """The share of all tokens in parts that do not need each other."""
+    tokens = sum(r.call.tokens for r in reads)
+    return sum(r.call.tokens * r.shape.share for r in reads) / tokens if tokens else 0.0
+
+
+def speedup(reads: Sequence[Read], threads: int, slowdown: float = 1.0) -> float:
+    """All calls together, in tokens, at ``threads`` threads; see `expected`."""
+    spent = sum(r.call.tokens for r in reads)
+    after = sum(r.call.tokens / expected(r.shape, threads, slowdown) for r in reads)
+    return spent / after if after else 1.0
 
 
 def expected(shape: Shape, threads: int, slowdown: float) -> float:

@@ -19,14 +19,14 @@ _ARM = Arm("sequential")
 
 
 async def make_traffic(
-    runtime: Runtime, suite: Suite, request: Request, *, keep: Path | None = None,
+    runtime: Runtime, suite: Suite, grader: Grader, request: Request, *, keep: Path | None = None,
     tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> Traffic:
-    """Answer all samples of ``suite`` in one thread each. ``request`` holds sampling and limits;
-    ``keep`` is an existing folder for the traces. Engine errors pass through."""
+    """Answer all samples of ``suite`` in one thread each, and grade them. ``request`` holds
+    sampling and limits, ``keep`` is an existing folder for the traces. Engine errors pass through.
+    """
     calls: list[Call] = []
     skipped: Counter[str] = Counter()
-    grader = Grader(suite.grader)
     for number, sample in enumerate(suite.samples, start=1):
         trace = Trace()
         seed = Task(sample, _ARM).seed(request.seed)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plait.analysis.expect import fit_expected
-from plait.analysis.gain import Read, TaskGain, expected
+from plait.analysis.gain import Read, TaskGain, parallel_share, speedup
 from plait.analysis.knee import Knee
 from plait.analysis.repeats import Repeats
 from plait.policy import Expected, PolicyFile
@@ -58,25 +58,23 @@ def recommend(
     """A start for the traffic ``reads``. ``methods`` are those there are, ``protocols`` the wire
     formats that the model is known to write."""
     width = _width(reads)
-    speedup = _speedup(reads, width, slowdown)
-    share = sum(r.call.tokens * r.shape.share for r in reads) / max(
-        1, sum(r.call.tokens for r in reads))
-    shown = f"{share:.0%} of the tokens stand in parts that do not need each other"
-    if speedup < WORTH:
+    faster = speedup(reads, width, slowdown)
+    shown = f"{parallel_share(reads):.0%} of the tokens stand in parts that do not need each other"
+    if faster < WORTH:
         return Recommendation("sequential", reasons=(
             f"{shown}; even {MANY} threads would make it only"
-            f" {_speedup(reads, MANY, slowdown):.2f} times faster, which forks would eat up",))
-    reasons = [f"{shown}: {width} threads would be up to {speedup:.1f} times faster"]
+            f" {speedup(reads, MANY, slowdown):.2f} times faster, which forks would eat up",))
+    reasons = [f"{shown}: {width} threads would be up to {faster:.1f} times faster"]
     method, why = _method(reads, repeats, methods, protocols)
     reasons.append(why)
     if method == "sequential":
         return Recommendation(method, reasons=tuple(reasons))
-    threshold = math.ceil(OVERHEAD / (1 - 1 / speedup))
-    reasons.append(f"answers below {threshold} tokens would not pay for a fork and a join"
+    threshold = math.ceil(OVERHEAD / (1 - 1 / faster))
+    reasons.append(f"answers below {threshold:,} tokens would not pay for a fork and a join"
                    f" (taken to cost {OVERHEAD} tokens)")
     if knee is not None:
         threshold = min(threshold, knee.tokens)
-        reasons.append(f"accuracy falls beyond {knee.tokens} tokens"
+        reasons.append(f"accuracy falls beyond {knee.tokens:,} tokens"
                        f" ({knee.before.estimate:.0%} to {knee.beyond.estimate:.0%}): keep the"
                        " contexts of threads shorter than that")
     if repeats.share >= CIRCLES:
@@ -107,14 +105,8 @@ def _method(
 
 
 def _width(reads: Sequence[Read]) -> int:
-    most = _speedup(reads, MANY, 1.0)
+    most = speedup(reads, MANY, 1.0)
     width = 2
-    while width < MANY and _speedup(reads, width, 1.0) < ENOUGH * most:
+    while width < MANY and speedup(reads, width, 1.0) < ENOUGH * most:
         width += 1
     return width
-
-
-def _speedup(reads: Sequence[Read], threads: int, slowdown: float) -> float:
-    spent = sum(r.call.tokens for r in reads)
-    after = sum(r.call.tokens / expected(r.shape, threads, slowdown) for r in reads)
-    return spent / after if after else 1.0

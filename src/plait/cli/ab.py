@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 import anyio
 import typer
 
-from plait.cli.problems import blank, free_settings, load_problems, runtime_of
+from plait.cli.problems import (
+    JudgeOption,
+    blank,
+    free_settings,
+    grading,
+    load_problems,
+    runtime_of,
+    tell,
+)
 from plait.cli.settings import LARGEST, Settings
 from plait.cli.show import print_json
-from plait.evals import Sample, Score, Suite
-from plait.evals.graders import Grader, check_grader, grade
+from plait.evals import Suite
+from plait.evals.graders import grade
 from plait.policy import PolicyFile, read_policy
 from plait.tune.ab import Experiment, Question, experiment, lines, metric_named
 from plait.tune.bench import Bench
@@ -27,7 +35,7 @@ def ab(  # noqa: PLR0913 - typer makes an option of every argument
     a: Annotated[str, typer.Argument(metavar="A", show_default=False, help="A policy file.")],
     b: Annotated[str, typer.Argument(metavar="B", show_default=False, help="Another one.")],
     suite: Annotated[str, typer.Option(help="`countdown`, a data set, or a *.toml file.")],
-    tier: Annotated[str | None, typer.Option(help="A tier of the suite.")] = None,
+    tier: Annotated[str | None, typer.Option(help="Tiers of the suite.")] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many problems.")] = None,
     data: Annotated[str | None, typer.Option(metavar="FILE", help="The suite's data.")] = None,
     metric: Annotated[str, typer.Option(help="score, accuracy, seconds or tokens.")] = "score",
@@ -35,6 +43,7 @@ def ab(  # noqa: PLR0913 - typer makes an option of every argument
     alpha: Annotated[float, typer.Option(help="The share of false alarms.")] = ALPHA,
     engine: Annotated[str | None, typer.Option(help="`nano`, or a base URL.")] = None,
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,
+    judge: JudgeOption = None,
     seed: Annotated[int | None, typer.Option(min=0, max=LARGEST)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -46,7 +55,7 @@ def ab(  # noqa: PLR0913 - typer makes an option of every argument
     policies = read_policy(a), read_policy(b)
     settings = free_settings("ab", engine=engine, model=model, seed=seed)
     problems = load_problems(suite, tier, limit, data, settings.seed)
-    found = anyio.run(_compare, problems, policies, question, settings)
+    found = anyio.run(_compare, problems, policies, question, settings, judge)
     if json:
         print_json({**asdict(found), "early": found.early})
     else:
@@ -56,19 +65,10 @@ def ab(  # noqa: PLR0913 - typer makes an option of every argument
 
 
 async def _compare(
-    suite: Suite, policies: tuple[PolicyFile, PolicyFile], question: Question, settings: Settings
+    suite: Suite, policies: tuple[PolicyFile, PolicyFile], question: Question, settings: Settings,
+    judge: str | None,
 ) -> Experiment:
-    grader = Grader(suite.grader)
-    await check_grader(grader)
-
-    async def mark(sample: Sample, answer: str | None) -> Score:
-        return await grade(grader, sample, answer)
-
-    async with runtime_of(settings) as runtime:
-        bench = Bench(runtime, mark, request=blank(settings))
+    async with grading(suite, judge) as grader, runtime_of(settings) as runtime:
+        bench = Bench(runtime, partial(grade, grader), request=blank(settings, runtime))
         return await experiment(bench, suite.samples, *policies, question, seed=settings.seed,
-                                tell=_tell)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+                                tell=tell)

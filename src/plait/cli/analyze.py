@@ -21,9 +21,12 @@ from plait.analysis import (
 )
 from plait.analysis.make import make_traffic
 from plait.cli.problems import (
+    JudgeOption,
     blank,
     formats_of,
+    grading,
     load_problems,
+    made_folder,
     runtime_of,
     settings_from,
 )
@@ -43,11 +46,12 @@ def analyze(  # noqa: PLR0913 - typer makes an option of every argument
         " JSONL, inspect or lm-eval sample logs, plait traces, folders of `plait eval`.")] = None,
     suite: Annotated[str | None, typer.Option(
         help="Make the traffic: answer the problems of this suite in one thread each.")] = None,
-    tier: Annotated[str | None, typer.Option(help="A tier of the suite.")] = None,
+    tier: Annotated[str | None, typer.Option(help="Tiers of the suite.")] = None,
     limit: Annotated[int | None, typer.Option(help="So many problems.")] = None,
     data: Annotated[str | None, typer.Option(metavar="FILE", help="The suite's data.")] = None,
     engine: Annotated[str | None, typer.Option(help="`nano`, or a base URL.")] = None,
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,
+    judge: JudgeOption = None,
     seed: Annotated[int | None, typer.Option(min=0, max=LARGEST)] = None,
     keep: Annotated[str | None, typer.Option(
         metavar="FOLDER", help="Keep the traces of the suite's runs.")] = None,
@@ -72,8 +76,8 @@ def analyze(  # noqa: PLR0913 - typer makes an option of every argument
     options = Options(threads=threads, slowdown=slowdown, methods=METHODS, protocols=known)
     if suite:
         problems = load_problems(suite, tier, limit, data, settings.seed)
-        folder = _folder(keep) if keep else None
-        traffic, spoken = anyio.run(_make, problems, settings, folder)
+        folder = made_folder(keep) if keep else None
+        traffic, spoken = anyio.run(_make, problems, settings, folder, judge)
         options = Options(threads=threads, slowdown=slowdown, methods=METHODS,
                           protocols=known or spoken)
     else:
@@ -82,25 +86,18 @@ def analyze(  # noqa: PLR0913 - typer makes an option of every argument
 
 
 async def _make(
-    suite: Suite, settings: Settings, keep: Path | None
+    suite: Suite, settings: Settings, keep: Path | None, judge: str | None
 ) -> tuple[Traffic, tuple[str, ...]]:
     """The traffic, and the wire formats that the engine's model is known to write."""
-    async with runtime_of(settings) as runtime:
-        traffic = await make_traffic(runtime, suite, blank(settings), keep=keep, tell=_tell)
+    async with grading(suite, judge) as grader, runtime_of(settings) as runtime:
+        traffic = await make_traffic(runtime, suite, grader, blank(settings, runtime), keep=keep,
+                                     tell=_tell)
         return traffic, formats_of(runtime)
 
 
 def _tell(done: int, of: int) -> None:
     if sys.stderr.isatty():
         print(f"\r{done} of {of} problems", end="\n" if done == of else "", file=sys.stderr)
-
-
-def _folder(path: str) -> Path:
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write to {path}: {error.strerror}") from None
-    return Path(path)
 
 
 def _show(analysis: Analysis, *, json: bool, page: str | None, policy: str | None) -> None:

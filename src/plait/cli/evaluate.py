@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,15 +16,17 @@ from rich.live import Live
 from rich.text import Text
 from typer.core import TyperGroup
 
-from plait.cli.settings import LARGEST, Settings, load_settings
+from plait.cli.problems import COMPARED, JudgeOption, blank, free_settings, grading, runtime_of
+from plait.cli.settings import LARGEST, Settings
 from plait.cli.show import make_console, print_lines, say
 from plait.errors import UsageError
 from plait.evals.arms import make_arms
 from plait.evals.cache import Cache, file_identity
 from plait.evals.estimate import Estimate, estimate, read_prices
-from plait.evals.graders import Grader, check_grader
+from plait.evals.graders import Grader
 from plait.evals.progress import Progress
 from plait.evals.runner import Evaluation, Job, pending, plan_of, warm_up
+from plait.evals.steps import Metronome
 from plait.evals.store import Store, latest, read_records
 from plait.evals.suites import Choice, describe, load_suite
 from plait.evals.values import Record
@@ -73,12 +75,12 @@ class Order:
     folder: Path
     resume: bool
     cache: Path | None
-    judge: tuple[str, str | None] | None
+    judge: str | None
 
     def plan(self) -> dict[str, object]:
         return plan_of(self.job, self.settings.engine, self.settings.model, {
-            "judge": " ".join(filter(None, self.judge)) if self.judge else None,
-            "roles": self.settings.roles, "version": VERSION,
+            "judge": self.judge, "roles": self.settings.roles, "windows": self.settings.windows,
+            "version": VERSION,
             "cache": str(self.cache) if self.cache else None, "traces": self.job.keep_traces})
 
 
@@ -88,7 +90,8 @@ def run(  # noqa: PLR0913 - typer makes an option of every argument
                                          "`plait eval suites`, or a *.toml of your own.")],
     methods: Annotated[str, typer.Option(help="Methods to compare; native:FORMAT names a wire "
                                          "format.")] = "sequential,native",
-    tier: Annotated[str | None, typer.Option(help="Only this tier or group.")] = None,
+    tier: Annotated[str | None, typer.Option(help="Only this tier or group; several with "
+                                         "commas.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Problems at most.")] = None,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="Take problems in random order.")]
     = False,
@@ -113,8 +116,7 @@ def run(  # noqa: PLR0913 - typer makes an option of every argument
     seconds: Annotated[float | None, typer.Option(help="Limit of one answer's time.")] = None,
     width: Annotated[int | None, typer.Option(help="Most threads at once below one.")] = None,
     roles: Annotated[str | None, typer.Option(help="Other engines for some roles.")] = None,
-    judge: Annotated[str | None, typer.Option(metavar="ENGINE MODEL", help="The model of the "
-                                              "grader `judge`.")] = None,
+    judge: JudgeOption = None,
     cache: Annotated[Path | None, typer.Option(metavar="FILE", help="Take answers from here, and "
                                                "keep them.")] = None,
     price: Annotated[str | None, typer.Option(metavar="IN,OUT[,CACHED]", help="Of a million "
@@ -129,7 +131,7 @@ def run(  # noqa: PLR0913 - typer makes an option of every argument
     flags = {"engine": engine, "model": model, "protocol": protocol, "seed": seed,
              "temperature": temperature, "max_tokens": max_tokens, "total_tokens": total_tokens,
              "seconds": seconds, "width": width, "roles": roles}
-    settings = load_settings(flags, os.environ, Path.cwd())
+    settings = free_settings("eval", COMPARED, **flags)
     found = load_suite(suite, Choice(tier, limit, shuffle, settings.seed), data=data)
     arms = make_arms(methods, settings.request("any"), settings.protocol)
     try:
@@ -138,9 +140,7 @@ def run(  # noqa: PLR0913 - typer makes an option of every argument
         raise UsageError(f"--price is {price!r:.40}", hint="Say 0.50,1.50 for example.") from None
     job = Job(found, arms, settings.seed, trials, at_once, prices, traces)
     folder = out or Path("evals", f"{found.name}-{time.strftime('%Y%m%d-%H%M%S')}")
-    named = judge.split(maxsplit=1) if judge else []
-    order = Order(job, settings, folder, resume, cache,
-                  (named[0], named[1] if len(named) > 1 else None) if named else None)
+    order = Order(job, settings, folder, resume, cache, judge)
     if dry_run:
         _print_estimate(order)
         return
@@ -157,46 +157,65 @@ def suites() -> None:
 
 
 async def _evaluate(order: Order) -> None:
-    settings, job = order.settings, order.job
-    judge = Runtime(order.judge[0], model=order.judge[1]) if order.judge else None
-    grader = Grader(job.suite.grader, judge)
-    await check_grader(grader)
-    with Store(order.folder, order.plan(), resume=order.resume) as store:
-        progress = Progress(job.size, [a.name for a in job.arms],
-                            ready=job.size - sum(1 for _ in pending(job, store.records)))
-        for record in store.records.values():
-            progress.add_earlier(record)
-        screen = Screen(progress)
-        try:
-            async with Runtime(settings.engine, model=settings.model,
-                               roles=settings.engines()) as runtime:
-                evaluation = Evaluation(job, runtime, grader, store,
-                                        _cache(order, runtime), screen.add)
-                await warm_up(runtime.engine, job)
-                with screen:
-                    await evaluation.run()
-        except BaseException:
-            say(f"stopped: {progress.line()}; all of it is in {order.folder}, --resume --out"
-                f" {order.folder} goes on")
-            raise
-        finally:
-            if judge is not None:
-                with anyio.CancelScope(shield=True):
-                    await judge.__aexit__(None, None, None)
+    job, folder = order.job, order.folder
+    async with grading(job.suite, order.judge) as grader:
+        with Store(folder, order.plan(), resume=order.resume) as store:
+            progress = Progress(job.size, [a.name for a in job.arms],
+                                ready=job.size - sum(1 for _ in pending(job, store.records)))
+            for record in store.records.values():
+                progress.add_earlier(record)
+            try:
+                await _run(order, grader, store, progress)
+            except BaseException:
+                if progress.ready + progress.seen:
+                    say(f"stopped: {progress.line()}; all of it is in {folder},"
+                        f" --resume --out {folder} goes on")
+                raise
     print_lines([Text(progress.line()),
-                 Text(f"The records are in {order.folder}; see them with"
-                      f" `plait eval report {order.folder}`.")], "plain")
+                 Text(f"The records are in {folder}; see them with `plait eval report {folder}`.")],
+                "plain")
+
+
+async def _run(order: Order, grader: Grader, store: Store, progress: Progress) -> None:
+    screen = Screen(progress)
+    async with runtime_of(order.settings) as runtime:
+        with _cache(order, runtime) or nullcontext() as cache:
+            evaluation = Evaluation(_fitted(order, runtime), runtime, grader, store, cache,
+                                    screen.add, _metronome(order, runtime, store))
+            await warm_up(runtime.engine, order.job)
+            with screen:
+                await evaluation.run()
+
+
+def _fitted(order: Order, runtime: Runtime) -> Job:
+    """The job, with the window that the settings have for the engine's model."""
+    window = blank(order.settings, runtime).directions.window
+    arms = tuple(replace(arm, directions=replace(arm.directions, window=window))
+                 for arm in order.job.arms)
+    return replace(order.job, arms=arms)
 
 
 def _cache(order: Order, runtime: Runtime) -> Cache | None:
     if order.cache is None:
         return None
-    identity = f"{order.settings.engine} {runtime.engine.model} {order.settings.roles}"
-    if order.settings.engine == "nano":
-        weights = Path(str(order.settings.model)) if order.settings.model else \
-            Path(import_module("plait").__file__ or "").parent / "weights"
-        identity += " " + file_identity(weights)
-    return Cache(order.cache, identity)
+    settings, read = order.settings, []
+    if settings.engine == "nano":
+        read.append(Path(str(settings.model)) if settings.model else
+                    Path(import_module("plait").__file__ or "").parent / "weights")
+    for named in (settings.prompts, (settings.verify or "").removeprefix("code:")):
+        if named and Path(named).exists():
+            read.append(Path(named))
+    identity = [settings.engine, runtime.engine.model, str(settings.roles),
+                *map(file_identity, read)]
+    return Cache(order.cache, " ".join(identity))
+
+
+def _metronome(order: Order, runtime: Runtime, store: Store) -> Metronome | None:
+    """Tasks side by side share the engine, so there is no step time that would explain theirs."""
+    if order.job.at_once > 1:
+        return None
+    asked = next(order.job.tasks()).request(order.job.seed)
+    return Metronome(runtime.engine, asked, store.note_step)
 
 
 class Screen:
@@ -258,5 +277,3 @@ def _row(row: Estimate) -> tuple[str, ...]:
             "unknown" if row.generated_tokens is None else f"{sign}{row.generated_tokens:,.0f}",
             "unknown" if row.seconds is None else f"≈ {row.seconds:,.0f} s",
             "-" if row.cost is None else f"{sign}{row.cost:,.2f}")
-
-

@@ -12,7 +12,6 @@ import anyio
 import typer
 from rich.text import Text
 
-from plait.cli.probe import step_seconds, widths_up_to
 from plait.cli.settings import LARGEST, Settings, load_settings
 from plait.cli.show import (
     Mode,
@@ -27,6 +26,8 @@ from plait.cli.show import (
 )
 from plait.core import Request, Result
 from plait.core.events import Event
+from plait.evals.measures import spent
+from plait.evals.steps import step_seconds, widths_up_to
 from plait.policy import PolicyFile
 from plait.registry import AUTO
 from plait.solve import Runtime
@@ -168,7 +169,7 @@ async def _compare(job: Job) -> Result:
         baseline = await _answer(job, runtime, "sequential", _beside(settings.trace))
         points = {width: await step_seconds(runtime.engine, job.request, width)
                   for width in widths_up_to(parallel.result.max_parallel)}
-    speedups = _speedups(parallel, baseline.result, points)
+    speedups = _speedups(parallel, baseline, points)
     results = parallel.result, baseline.result
     if job.mode == "json":
         print_json({"parallel": as_dict(results[0]), "sequential": as_dict(results[1]), **speedups})
@@ -216,14 +217,15 @@ def _beside(file: str | None) -> str | None:
 
 
 def _speedups(
-    parallel: Answered, baseline: Result, points: dict[int, float | None]
+    parallel: Answered, baseline: Answered, points: dict[int, float | None]
 ) -> dict[str, float | None]:
     """What parallelism bought; None where there is nothing to divide by."""
     known = {width: value for width, value in points.items() if value is not None}
     path, wall = parallel.result.critical_path_tokens, parallel.result.wall_seconds
+    alone = baseline.result
     return {
-        "token_speedup": baseline.total_tokens / path if path else None,
-        "wall_speedup": baseline.wall_seconds / wall if wall else None,
-        "attainable_speedup": attainable_speedup(parallel.events, baseline.total_tokens,
+        "token_speedup": alone.total_tokens / path if path else None,
+        "wall_speedup": alone.wall_seconds / wall if wall else None,
+        "attainable_speedup": attainable_speedup(parallel.events, spent(baseline.events).writing,
                                                  curve(known)) if 1 in known else None,
     }

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import anyio
 import typer
 
-from plait.cli.problems import free_settings, load_problems
+from plait.cli.problems import JudgeOption, free_settings, load_problems, made_folder
 from plait.cli.settings import LARGEST, Settings
 from plait.cli.show import print_json, say
 from plait.errors import UsageError
@@ -42,6 +42,7 @@ class Job:
     choices: Choices
     folder: Path
     trials: int
+    judge: str | None
 
 
 @app.command()
@@ -50,7 +51,7 @@ def tune(  # noqa: PLR0913 - typer makes an option of every argument
                                          "a known data set, or a suite of your own, *.toml.")],
     out: Annotated[str, typer.Option(metavar="FOLDER", help="Where the search is kept; the same"
                                      " command goes on with it.")],
-    tier: Annotated[str | None, typer.Option(help="A tier of the suite.")] = None,
+    tier: Annotated[str | None, typer.Option(help="Tiers of the suite.")] = None,
     limit: Annotated[int | None, typer.Option(help="So many problems, both halves.")] = None,
     data: Annotated[str | None, typer.Option(metavar="FILE", help="The suite's data.")] = None,
     trials: Annotated[int, typer.Option(min=1, help="Policies to try.")] = 30,
@@ -63,6 +64,7 @@ def tune(  # noqa: PLR0913 - typer makes an option of every argument
     engine: Annotated[str | None, typer.Option(help="`nano`, or a base URL.")] = None,
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,
     protocol: Annotated[str | None, typer.Option(help="The format your model writes.")] = None,
+    judge: JudgeOption = None,
     seed: Annotated[int | None, typer.Option(min=0, max=LARGEST)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -76,8 +78,8 @@ def tune(  # noqa: PLR0913 - typer makes an option of every argument
     split(problems.samples, settings.seed)  # too few are refused before anything runs
     choices = Choices(_ways(methods) if methods else (), _numbers("widths", widths),
                       _numbers("depths", depths), _merges(merges))
-    folder = _folder(out)
-    found = anyio.run(_tuning().tune, Job(problems, settings, goal, choices, folder, trials))
+    folder = made_folder(out)
+    found = anyio.run(_tuning().tune, Job(problems, settings, goal, choices, folder, trials, judge))
     if json:
         print_json(found.data)
     else:
@@ -127,11 +129,3 @@ def _numbers(name: str, text: str) -> tuple[int, ...]:
         raise UsageError(f"`{name}` is {text!r:.60} but must be whole numbers above 0",
                          hint="Say 2,4,8, for example.")
     return tuple(int(w) for w in words)
-
-
-def _folder(path: str) -> Path:
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write to {path}: {error.strerror}") from None
-    return Path(path)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import orjson
 
-from plait.cli.problems import blank, formats_of, runtime_of
+from plait.cli.problems import blank, formats_of, grading, runtime_of, tell
 from plait.cli.settings import Settings
 from plait.cli.tune import Choices, Job
-from plait.evals import Sample, Score
-from plait.evals.graders import Grader, check_grader, grade
+from plait.evals.graders import grade
 from plait.registry import METHODS, find_protocol
 from plait.tune.bench import Bench
 from plait.tune.confirm import Confirmation, confirm
@@ -43,23 +42,19 @@ async def tune(job: Job) -> Told:
 
 
 async def _run(job: Job) -> tuple[Found, Confirmation]:
-    grader, suite, settings = Grader(job.suite.grader), job.suite, job.settings
-    await check_grader(grader)
-
-    async def mark(sample: Sample, answer: str | None) -> Score:
-        return await grade(grader, sample, answer)
-
-    async with runtime_of(settings) as runtime:
+    suite, settings = job.suite, job.settings
+    async with grading(suite, job.judge) as grader, runtime_of(settings) as runtime:
         engine = runtime.engine
         space = _space(job.choices, settings.protocol, formats_of(runtime))
-        bench = Bench(runtime, mark, request=blank(settings), store=job.folder / "outcomes.jsonl")
+        bench = Bench(runtime, partial(grade, grader), request=blank(settings, runtime),
+                      store=job.folder / "outcomes.jsonl")
         setup = {"suite": suite.name, "problems": suite.fingerprint, "score": job.goal.words(),
                  "engine": f"{engine.name} {engine.model}", "choices": _plain(space),
-                 "settings": _plain(settings)}
+                 "settings": _plain(settings), "judge": job.judge}
         study = open_study(job.folder, setup, settings.seed)
         mine, others = split(suite.samples, settings.seed)
-        found = await search(bench, mine, space, job.goal, study, trials=job.trials, tell=_tell)
-        _tell(f"confirming on {len(others)} other problems")
+        found = await search(bench, mine, space, job.goal, study, trials=job.trials, tell=tell)
+        tell(f"confirming on {len(others)} other problems")
         return found, await confirm(bench, others, found.best.policy, found.parallel.policy,
                                     job.goal, settings.seed)
 
@@ -80,7 +75,3 @@ def _default_ways(protocol: str | None, spoken: tuple[str, ...]) -> tuple[Way, .
     if own is not None:
         return (Way("native", find_protocol(own).facts.name),)
     return tuple(Way(m) for m in ("plan", "explore") if m in METHODS)
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

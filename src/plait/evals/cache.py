@@ -55,6 +55,7 @@ class Cache:
             return None
         result, metrics, spent = orjson.loads(found[0])
         result["warnings"] = tuple(result["warnings"])
+        spent["steps"] = tuple(map(tuple, spent.get("steps", ())))
         return Result(**result), Metrics(**metrics), Spent(**spent)
 
     def put(self, key: str, result: Result, metrics: Metrics, spent: Spent) -> None:

@@ -9,7 +9,8 @@ that gives no verdict, a question that nothing can check) a record stays ``ungra
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -24,6 +25,8 @@ from plait.interfaces import Opening, Thread, Verifier
 from plait.solve import Runtime, solve
 from plait.verify import Code, Exact, Judge, Limits, Math, Puzzle
 from plait.verify.code import read_program
+from plait.verify.maths import formulas
+from plait.verify.pool import Pool
 from plait.verify.sandbox import run_caged
 
 NAMES = ("exact", "number", "choice", "math", "code", "cases", "puzzle", "judge")
@@ -42,7 +45,8 @@ _LETTER = re.compile(r"\(([A-Z])\)|\b([A-Z])\b(?=[).:]|\s*$)")
 
 @dataclass(frozen=True, slots=True)
 class Grader:
-    """A grader by its name. ``judge`` is the runtime of the model that judges, for ``judge``.
+    """A grader by its name. ``judge`` is the runtime of the model that judges, for ``judge``;
+    ``formulas`` keeps math-verify loaded, for ``math`` (see `open_grader`).
 
     Raises `UsageError` for an unknown name, and for ``judge`` without a model.
     """
@@ -50,6 +54,7 @@ class Grader:
     name: str
     judge: Runtime | None = None
     limits: Limits = LIMITS
+    formulas: Pool | None = None
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
@@ -57,7 +62,16 @@ class Grader:
                              hint=f"Known: {', '.join(NAMES)}.")
         if self.name == "judge" and self.judge is None:
             raise UsageError("the grader `judge` needs a model that judges",
-                             hint="Name it: --judge MODEL, and --judge-engine if it has its own.")
+                             hint='Name it: --judge "ENGINE MODEL".')
+
+
+@asynccontextmanager
+async def open_grader(name: str, judge: Runtime | None = None) -> AsyncIterator[Grader]:
+    """A grader that was seen to work, for many answers. Raises `UsageError` as `check_grader`."""
+    async with formulas(MATH_LIMITS) as pool:
+        grader = Grader(name, judge, formulas=pool)
+        await check_grader(grader)
+        yield grader
 
 
 async def grade(grader: Grader, sample: Sample, answer: str | None) -> Score:
@@ -148,31 +162,34 @@ async def _math(grader: Grader, sample: Sample, answer: str) -> Score:
     read = read_value(_tail(answer))
     if read is None:
         return Score("no answer", "there is no short answer: no \\boxed{} and no `Answer:`")
-    verdict = await Math(_target(sample), MATH_LIMITS).verify(
+    verdict = await Math(_target(sample), MATH_LIMITS, grader.formulas).verify(
         _NOBODY, Request(sample.question), Part(read, value=read))
     return _score(verdict, canonical(read))
 
 
 async def _code(grader: Grader, sample: Sample, answer: str) -> Score:
-    program = read_program(answer)
-    if len(program) > LONGEST_PROGRAM:
-        return Score("wrong", f"the program has {len(program):,} characters, over"
-                     f" {LONGEST_PROGRAM:,}")
-    if not program.strip():
-        return Score("no answer", "there is no program in the answer")
+    program = _program(answer)
+    if isinstance(program, Score):
+        return program
     verdict = await Code(sample.tests, grader.limits).verify(
         _NOBODY, Request(sample.question), Part(f"{sample.setup}\n{program}"))
     return _score(verdict, None)
 
 
 async def _cases(grader: Grader, sample: Sample, answer: str) -> Score:
+    program = _program(answer)
+    if isinstance(program, Score):
+        return program
+    return _score(await run_cases(program, sample.tests, grader.limits), None)
+
+
+def _program(answer: str) -> str | Score:
+    """The program in the answer, or why there is none to run."""
     program = read_program(answer)
     if len(program) > LONGEST_PROGRAM:
         return Score("wrong", f"the program has {len(program):,} characters, over"
                      f" {LONGEST_PROGRAM:,}")
-    if not program.strip():
-        return Score("no answer", "there is no program in the answer")
-    return _score(await run_cases(program, sample.tests, grader.limits), None)
+    return program if program.strip() else Score("no answer", "there is no program in the answer")
 
 
 async def _puzzle(grader: Grader, sample: Sample, answer: str) -> Score:

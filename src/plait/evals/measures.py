@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plait.core import Result
 from plait.core.events import Answered, Asked, Ended, Event, Started, Wrote
 from plait.evals.values import Record, Score, Task
-from plait.trace import Metrics
+from plait.trace import Metrics, steps_by_width
 
 ANSWER_LIMIT = 4000
 """Characters of an answer that a record keeps; the trace has all of it."""
@@ -37,7 +37,8 @@ class Spent:
     """Seconds of a run by what happened in them, and what its requests were like.
 
     ``first``: requests were open, none had written yet; ``one``, ``many``: one thread was writing,
-    or more; ``idle``: nothing was open. ``whole``: no stream was cut off.
+    or more; ``idle``: nothing was open. ``whole``: no stream was cut off. ``steps``: as in
+    `Record`.
     """
 
     first: float
@@ -46,6 +47,12 @@ class Spent:
     idle: float
     longest_context: int
     whole: bool
+    steps: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def writing(self) -> float:
+        """Seconds in which any thread was writing."""
+        return self.one + self.many
 
 
 def clean(text: str) -> str:
@@ -53,8 +60,8 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def spent(events: Iterable[Event]) -> Spent:
-    """Go through the events of a run once."""
+def spent(events: Sequence[Event]) -> Spent:
+    """What the events of a run say of its time."""
     open_, writing = set[str](), set[str]()
     first = one = many = idle = last = 0.0
     contexts: dict[str, int] = {}
@@ -82,7 +89,7 @@ def spent(events: Iterable[Event]) -> Spent:
             writing.discard(event.thread)
             if isinstance(event, Answered):
                 whole &= event.finish not in CUT
-    return Spent(first, one, many, idle, longest, whole)
+    return Spent(first, one, many, idle, longest, whole, tuple(steps_by_width(events).items()))
 
 
 def make_record(
@@ -104,7 +111,7 @@ def make_record(
         wasted_tokens=metrics.wasted_tokens, verification_tokens=metrics.verification_tokens,
         inserted_tokens=metrics.inserted_tokens, prompt_tokens=metrics.prompt_tokens,
         cached_tokens=metrics.cached_tokens, critical_path_tokens=metrics.critical_path_tokens,
-        longest_context=time.longest_context, estimated=metrics.estimated,
+        longest_context=time.longest_context, steps=time.steps, estimated=metrics.estimated,
         wall_seconds=metrics.wall_seconds, first_seconds=time.first, one_seconds=time.one,
         many_seconds=time.many, idle_seconds=time.idle, cost=cost,
         warnings=tuple(clean(w) for w in result.warnings))

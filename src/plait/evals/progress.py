@@ -92,7 +92,7 @@ class Progress:
         rate, left = self.rate, self.left
         if rate is not None and left is not None:
             shown = f"{rate:.1f}/s" if rate >= 0.1 else f"{60 * rate:.1f}/min"
-            parts += [shown, f"{_duration(left)} left"]
+            parts += [shown, f"{_duration(left)} left"] if left else [shown]
         base = self.tallies[baseline(list(self.tallies))]
         for name, tally in self.tallies.items():
             parts.append(self._arm(name, tally, base))

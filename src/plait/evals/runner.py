@@ -26,6 +26,7 @@ from plait.errors import EngineError, PlaitError, UsageError
 from plait.evals.cache import Cache
 from plait.evals.graders import Grader, grade
 from plait.evals.measures import Prices, clean, make_record, spent
+from plait.evals.steps import Metronome
 from plait.evals.store import Store
 from plait.evals.values import Arm, Record, Suite, Task
 from plait.interfaces import Engine
@@ -86,7 +87,8 @@ def pending(job: Job, known: dict[tuple[str, str, int], Record]) -> Iterator[Tas
 
 @dataclass
 class Evaluation:
-    """Runs the pending tasks of a job. ``watch`` is told of every record."""
+    """Runs the pending tasks of a job. ``watch`` is told of every record; ``metronome`` measures
+    the engine's steps between tasks, which makes sense only where these run one at a time."""
 
     job: Job
     runtime: Runtime
@@ -94,6 +96,7 @@ class Evaluation:
     store: Store
     cache: Cache | None = None
     watch: Callable[[Record], None] = lambda record: None
+    metronome: Metronome | None = None
     _failures: int = field(default=0, init=False)
 
     async def run(self) -> None:
@@ -106,7 +109,10 @@ class Evaluation:
             nonlocal failure
             try:
                 for task in tasks:
-                    self._take(await self._run(task))
+                    record = await self._run(task)
+                    self._take(record)
+                    if self.metronome is not None and not record.cached:
+                        await self.metronome.ran(record.max_parallel)
                     await anyio.lowlevel.checkpoint()
             except PlaitError as error:  # carried out of the task group, which would wrap it
                 failure = failure or error
@@ -117,6 +123,8 @@ class Evaluation:
                 group.start_soon(work)
         if failure is not None:
             raise failure
+        if self.metronome is not None:
+            await self.metronome.ended()
 
     def _take(self, record: Record) -> None:
         self.store.add(record)
@@ -199,5 +207,3 @@ def plan_of(
             "source": suite.source, "suite_fingerprint": suite.fingerprint,
             "samples": len(suite.samples), "engine": engine, "model": model, "seed": job.seed,
             "trials": job.trials, "at_once": job.at_once, "arms": arms, **extra}
-
-

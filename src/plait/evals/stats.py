@@ -233,6 +233,7 @@ def _needed_signs(above: int, below: int, n: int, confidence: float) -> int | No
     wanted = (root / (share - 0.5)) ** 2 * n / signs
     return max(1, FEWEST - n, math.ceil(wanted) - n)
 
+
 def _compared(effect: Interval, found: Found, confidence: float) -> Comparison:
     """What the test says, and how much more it would need."""
     verdict = _verdict(found.p, confidence, found.estimate)

@@ -3,6 +3,7 @@
     DIR/eval.json        the plan: suite, arms, engine, seed... (written once)
     DIR/records.jsonl    one record a line, appended by one write each: this is the truth
     DIR/records.sqlite   the same as a table, for queries; brought up to date when it is opened
+    DIR/steps.jsonl      step times of the engine, as they were measured between tasks
     DIR/traces/          one trace a task, if they are kept
 
 A process that is killed loses nothing but the record that it was writing: a last line without its
@@ -16,9 +17,11 @@ import fcntl
 import os
 import sqlite3
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 from typing import Any
 
@@ -27,7 +30,7 @@ import orjson
 from plait.errors import UsageError
 from plait.evals.values import Record
 
-PLAN, RECORDS, TABLE = "eval.json", "records.jsonl", "records.sqlite"
+PLAN, RECORDS, TABLE, STEPS = "eval.json", "records.jsonl", "records.sqlite", "steps.jsonl"
 BATCH, PAUSE = 256, 1.0
 """Rows and seconds after which rows are committed to the table."""
 MAY_CHANGE = ("suite_fingerprint", "samples", "arms", "at_once", "limit", "shuffle", "version",
@@ -103,6 +106,11 @@ class Store:
             written += os.write(self._file, line[written:])
         self._table.add(record)
 
+    def note_step(self, width: int, seconds: float) -> None:
+        """Keep what a step of the engine took with ``width`` threads at once."""
+        with (self.folder / STEPS).open("ab") as file:
+            file.write(orjson.dumps([width, seconds], option=orjson.OPT_APPEND_NEWLINE))
+
     def close(self) -> None:
         """Commit the table and give up the lock."""
         self._table.close()
@@ -169,6 +177,21 @@ def read_records(folder: Path) -> Iterator[Record]:
             yield _record(line, f"{path}, line {number}")
 
 
+def read_steps(folder: Path) -> dict[int, float]:
+    """Threads at once -> seconds a step of the engine took, the median of all measurements; empty
+    where there are none. Raises `UsageError` for what cannot be read."""
+    path = folder / STEPS
+    found: dict[int, list[float]] = defaultdict(list)
+    try:
+        for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
+            if line.endswith(b"\n"):
+                width, seconds = orjson.loads(line)
+                found[int(width)].append(float(seconds))
+    except (OSError, TypeError, ValueError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    return {width: median(values) for width, values in sorted(found.items())}
+
+
 def latest(records: Iterable[Record]) -> list[Record]:
     """One record a task: where there are several, the last one."""
     return list({r.key: r for r in records}.values())
@@ -185,6 +208,7 @@ def _record(line: bytes, where: str) -> Record:
         raise UsageError(f"{where}: a record has no `{min(unknown)}`",
                          hint="It was written by another version of plait.")
     values["warnings"] = tuple(values.get("warnings", ()))
+    values["steps"] = tuple(map(tuple, values.get("steps", ())))
     return Record(**values)
 
 
@@ -208,6 +232,8 @@ class _Table:
         base.execute("PRAGMA journal_mode=WAL")
         base.execute("PRAGMA synchronous=NORMAL")
         names = ", ".join(f'"{name}"' for name in _COLUMNS)  # `group` is a word of SQL
+        if [row[1] for row in base.execute("PRAGMA table_info(records)")] != _COLUMNS:
+            base.execute("DROP TABLE IF EXISTS records")  # written by another version
         base.execute(f"CREATE TABLE IF NOT EXISTS records ({names}, "
                      "PRIMARY KEY (sample, arm, trial)) WITHOUT ROWID")
         return base

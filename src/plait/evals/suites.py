@@ -34,12 +34,19 @@ COUNTDOWN: dict[str, tuple[int, puzzles.countdown.Tier]] = {
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which samples of a suite, in which order. ``tier``: a group of it. ``limit`` None: all."""
+    """Which samples of a suite, in which order. ``tier``: a group of it, or several with commas
+    between them. ``limit`` None: all."""
 
     tier: str | None = None
     limit: int | None = None
     shuffle: bool = False
     seed: int = 0
+
+    @property
+    def tiers(self) -> list[str]:
+        """The groups to take, each once; none: all of them."""
+        names = (self.tier or "").split(",")
+        return list(dict.fromkeys(name.strip() for name in names if name.strip()))
 
 
 def load_suite(name: str, choice: Choice | None = None, *, data: Path | None = None) -> Suite:
@@ -72,30 +79,35 @@ def _known(name: str, dataset: Dataset, data: Path | None) -> Suite:
 
 def _chosen(suite: Suite, choice: Choice) -> Suite:
     found = suite.samples
-    if choice.tier is not None:
-        found = tuple(s for s in found if s.group == choice.tier)
-        if not found:
-            groups = sorted({s.group for s in suite.samples if s.group})
-            hint = f"It has {', '.join(groups)}." if groups else "It has none."
-            raise UsageError(f"the suite `{suite.name}` has no tier `{choice.tier}`", hint=hint)
+    groups = sorted({s.group for s in suite.samples if s.group})
+    tiers = [choice.tier] if choice.tier in groups else choice.tiers  # a name may hold a comma
+    if tiers:
+        _known_tiers(suite.name, tiers, groups)
+        found = tuple(s for s in found if s.group in tiers)
     if choice.shuffle:
         found = tuple(Random(choice.seed).sample(found, len(found)))
-    return replace(suite, samples=found[: choice.limit], tier=choice.tier or "")
+    return replace(suite, samples=found[: choice.limit], tier=",".join(tiers))
+
+
+def _known_tiers(suite: str, wanted: list[str], known: list[str]) -> None:
+    for name in wanted:
+        if name not in known:
+            hint = f"It has {', '.join(known)}." if known else "It has none."
+            raise UsageError(f"the suite `{suite}` has no tier `{name}`", hint=hint)
 
 
 def _countdown(choice: Choice) -> Suite:
-    """Problems that plait-nano never trained on. ``mixed`` takes one of each tier in turn."""
-    tier = choice.tier or "mixed"
-    if tier != "mixed" and tier not in COUNTDOWN:
-        raise UsageError(f"the suite `countdown` has no tier `{tier}`",
-                         hint=f"It has {', '.join(COUNTDOWN)}, mixed.")
-    names = list(COUNTDOWN) if tier == "mixed" else [tier]
+    """Problems that plait-nano never trained on, one of each tier in turn. ``mixed``: all tiers."""
+    tiers = choice.tiers or ["mixed"]
+    _known_tiers("countdown", tiers, [*COUNTDOWN, "mixed"])
+    names = list(COUNTDOWN) if "mixed" in tiers else tiers
     streams = [_problems(name, choice.seed) for name in names]
     turns = chain.from_iterable(zip(*streams, strict=True))
     found = tuple(islice(turns, choice.limit or PUZZLE_LIMIT))
     if choice.shuffle:
         found = tuple(Random(choice.seed).sample(found, len(found)))
-    return Suite("countdown", found, "puzzle", f"plait.puzzles, seed {choice.seed}", tier)
+    return Suite("countdown", found, "puzzle", f"plait.puzzles, seed {choice.seed}",
+                 ",".join(tiers))
 
 
 def _problems(tier: str, seed: int) -> Iterator[Sample]:

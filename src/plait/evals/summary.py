@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan, nan
 from statistics import fmean, median
@@ -19,6 +19,7 @@ from plait.evals import stats
 from plait.evals.arms import baseline
 from plait.evals.stats import Comparison, Interval
 from plait.evals.values import Record
+from plait.trace import StepTime, curve, seconds_of
 
 ByProblem = dict[str, list[Record]]
 CONTEXTS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072)
@@ -82,6 +83,11 @@ class Versus:
     wall: Comparison | None
     wall_median: Comparison | None
     wall_both_right: Comparison | None
+    attainable: Interval | None
+    """The speedup of sums that the engine's step times allow for the very threads of these runs,
+    over the seconds in which the base was writing; None where step times are unknown."""
+    attained: float | None
+    """The speedup in time over the attainable one, on the same problems: 1.0 lost nothing."""
     tokens: Comparison | None
     tokens_median: Comparison | None
     ratios: tuple[tuple[float, float], ...]
@@ -112,6 +118,8 @@ class Summary:
     by_context: tuple[Cell, ...]
     by_group: tuple[Cell, ...]
     groups_are: str
+    step_seconds: dict[int, float]
+    """Threads at once -> seconds that a step of the engine took; empty where unknown."""
 
     def front(self, cost: Callable[[ArmSummary], float | None]) -> list[str]:
         """Names of the arms that no other arm beats in accuracy without costing more."""
@@ -121,11 +129,15 @@ class Summary:
                 if not any(d <= c and z >= y and (d, z) != (c, y) for d, z, _ in known)]
 
 
-def summarise(records: Iterable[Record], *, base: str | None = None, seed: int = 0) -> Summary:
+def summarise(
+    records: Iterable[Record], *, base: str | None = None, seed: int = 0,
+    order: Sequence[str] = (), step_seconds: Mapping[int, float] | None = None,
+) -> Summary:
     """The summary of an evaluation's latest records.
 
-    ``base`` is the arm that the others are compared with. Raises ValueError if it has no records,
-    or there are none at all.
+    ``base`` is the arm that the others are compared with, ``order`` that of the others,
+    ``step_seconds`` what a step of the engine takes with so many threads at once, as far as that
+    was measured. Raises ValueError if the base has no records, or there are none at all.
     """
     arms: dict[str, ByProblem] = {}
     failed: dict[str, int] = defaultdict(int)
@@ -137,19 +149,23 @@ def summarise(records: Iterable[Record], *, base: str | None = None, seed: int =
             problems.setdefault(record.sample, []).append(record)
     if not any(arms.values()):
         raise ValueError("no task was finished")
-    names = sorted(arms, key=lambda name: (name != baseline(sorted(arms)), name))
+    place = {name: number for number, name in enumerate(order)}
+    names = sorted(arms, key=lambda name: (name != baseline(sorted(arms)),
+                                           place.get(name, len(place)), name))
     chosen = base or names[0]
     if not arms.get(chosen):
         raise ValueError(f"`{chosen}` has no finished tasks")
     names.sort(key=lambda name: name != chosen)
     arms = {name: arms[name] for name in names}
     cells, what = _by_group(arms, chosen)
+    points = dict(step_seconds or {})
+    step_time = curve(points) if 1 in points else None
     return Summary(
         chosen,
         tuple(_arm(name, arms[name], failed[name], seed) for name in names if arms[name]),
-        tuple(_versus(name, arms[name], chosen, arms[chosen], seed)
+        tuple(_versus((name, chosen), arms[name], arms[chosen], step_time, seed)
               for name in names if name != chosen and arms[name]),
-        _by_context(arms), cells, what)
+        _by_context(arms), cells, what, points)
 
 
 def _arm(name: str, problems: ByProblem, errors: int, seed: int) -> ArmSummary:
@@ -229,22 +245,25 @@ def _at_k(problems: ByProblem) -> dict[str, float]:
     return found
 
 
-def _versus(name: str, arm: ByProblem, base_name: str, base: ByProblem, seed: int) -> Versus:
+def _versus(
+    names: tuple[str, str], arm: ByProblem, base: ByProblem, step_time: StepTime | None, seed: int
+) -> Versus:
     common = [s for s in arm if s in base]
     a, b = shares(arm), shares(base)
     graded = [s for s in common if s in a and s in b]
     wall = _pairs(arm, base, common, _wall)
     path = _pairs(arm, base, common, _path)
     both = [s for s in graded if a[s] == b[s] == 1.0]
+    attainable, attained = _attainable(arm, base, wall, step_time, seed)
     ratios = [(wall[s][0] / wall[s][1] if s in wall and min(wall[s]) > 0 else nan,
                path[s][0] / path[s][1] if s in path and min(path[s]) > 0 else nan)
               for s in common]
     return Versus(
-        name, base_name, len(common),
+        *names, len(common),
         stats.compare_accuracy([a[s] for s in graded], [b[s] for s in graded], seed=seed)
         if graded else None,
         _sums(list(wall.values()), seed), _medians(list(wall.values())),
-        _sums([wall[s] for s in both if s in wall], seed),
+        _sums([wall[s] for s in both if s in wall], seed), attainable, attained,
         _sums(list(path.values()), seed), _medians(list(path.values())),
         tuple(ratios), _flips(arm, base, graded))
 
@@ -255,6 +274,25 @@ def _wall(record: Record) -> float | None:
 
 def _path(record: Record) -> float | None:
     return float(record.critical_path_tokens)
+
+
+def _attainable(
+    arm: ByProblem, base: ByProblem, wall: dict[str, tuple[float, float]],
+    step_time: StepTime | None, seed: int,
+) -> tuple[Interval | None, float | None]:
+    """The attainable speedup in time, and the part of it that was reached."""
+    if step_time is None:
+        return None, None
+
+    ideal = {s: fmean(seconds_of(dict(r.steps), step_time) for r in arm[s]) for s in wall
+             if all(r.steps and not r.cached for r in arm[s])}
+    writing = {s: fmean(r.one_seconds + r.many_seconds for r in base[s] if not r.cached)
+               for s in ideal}
+    allowed = _sums([(writing[s], ideal[s]) for s in ideal], seed)
+    if allowed is None:
+        return None, None
+    reached = sum(wall[s][0] for s in ideal) / sum(wall[s][1] for s in ideal)
+    return allowed.effect, reached / allowed.effect.estimate
 
 
 def _pairs(

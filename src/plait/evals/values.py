@@ -187,6 +187,9 @@ class Record:
     critical_path_tokens: int = 0
     longest_context: int = 0
     """Tokens, prompt included, of the longest context that any thread came to hold."""
+    steps: tuple[tuple[int, int], ...] = ()
+    """Threads that write at once, and the steps in which so many do, on an ideal runtime
+    (`plait.trace.steps_by_width`)."""
     estimated: bool = False
     wall_seconds: float = 0.0
     first_seconds: float = 0.0

@@ -3,18 +3,28 @@
 from plait.trace.jsonl import JsonlWriter, Recording, read_trace, write_trace
 from plait.trace.log import Trace
 from plait.trace.metrics import Meter, Metrics, measure
-from plait.trace.simulate import attainable_speedup, curve, ideal_seconds
+from plait.trace.simulate import (
+    StepTime,
+    attainable_speedup,
+    curve,
+    ideal_seconds,
+    seconds_of,
+    steps_by_width,
+)
 
 __all__ = [
     "JsonlWriter",
     "Meter",
     "Metrics",
     "Recording",
+    "StepTime",
     "Trace",
     "attainable_speedup",
     "curve",
     "ideal_seconds",
     "measure",
     "read_trace",
+    "seconds_of",
+    "steps_by_width",
     "write_trace",
 ]

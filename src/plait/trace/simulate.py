@@ -23,9 +23,20 @@ StepTime = Callable[[int], float]
 
 def ideal_seconds(events: Iterable[Event], step_time: StepTime) -> float:
     """Seconds from the first token of the run to the root's last one on an ideal runtime."""
+    return seconds_of(steps_by_width(events), step_time)
+
+
+def seconds_of(steps: Mapping[int, int], step_time: StepTime) -> float:
+    """Seconds of ``steps`` as `steps_by_width` counts them."""
+    return sum(count * step_time(active) for active, count in steps.items())
+
+
+def steps_by_width(events: Iterable[Event]) -> dict[int, int]:
+    """Threads that write at once -> steps in which so many do, on an ideal runtime. It is all that
+    `ideal_seconds` needs of a run, so that another engine's step times can be tried later."""
     clocks = _follow(events)
     if clocks.root is None:
-        return 0.0
+        return {}
     change: Counter[int] = Counter()
     for tries in clocks.attempts.values():
         for attempt in tries:
@@ -34,24 +45,24 @@ def ideal_seconds(events: Iterable[Event], step_time: StepTime) -> float:
                 if begin < until:
                     change[begin] += 1
                     change[min(end, until)] -= 1
-    seconds, active, since = 0.0, 0, 0
+    steps: Counter[int] = Counter()
+    active = since = 0
     for clock in sorted(change):
-        if clock > since:
-            # Nobody writes only where a cancelled thread was joined nevertheless: it was waited
-            # for, so its steps are counted as those of one thread.
-            seconds += (clock - since) * step_time(max(active, 1))
-            since = clock
-        active += change[clock]
-    return seconds + (clocks.root.clock - since) * step_time(1)
+        # Nobody writes only where a cancelled thread was joined nevertheless: it was waited for,
+        # so its steps are counted as those of one thread.
+        steps[max(active, 1)] += clock - since
+        active, since = active + change[clock], clock
+    steps[1] += clocks.root.clock - since
+    return {width: count for width, count in sorted(steps.items()) if count}
 
 
 def attainable_speedup(
-    events: Iterable[Event], sequential_tokens: int, step_time: StepTime
+    events: Iterable[Event], sequential_seconds: float, step_time: StepTime
 ) -> float | None:
-    """The wall speedup over ``sequential_tokens`` written one by one that this engine allows for
-    this graph; None where the run wrote nothing."""
+    """The wall speedup that the engine's step times allow for this graph, over a sequential run
+    that was writing for ``sequential_seconds``; None where the run wrote nothing."""
     seconds = ideal_seconds(events, step_time)
-    return step_time(1) * sequential_tokens / seconds if seconds > 0 else None
+    return sequential_seconds / seconds if seconds > 0 else None
 
 
 def curve(points: Mapping[int, float]) -> StepTime:

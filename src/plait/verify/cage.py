@@ -1,11 +1,12 @@
 """Runs one Python program where it can reach nothing. A script of its own: it imports no plait.
 
-    python -I -S cage.py        with a job as JSON on standard input
+    python -I -S cage.py        with a job on standard input: its length in `HEAD` digits, its JSON
 
     job: argv      the program and its arguments; the program's interpreter must be among ``read``
          files     name -> text, put into the working directory
          read      folders of this machine that it may read; everything else is not there
          seconds   of processor time; megabytes of memory; processes
+         serves    what follows on standard input is for the program; it has none otherwise
 
 It leaves this machine's network, file system, processes and users before the program starts
 (namespaces of the Linux kernel) and sets limits (rlimit). The only place that can be written is a
@@ -23,11 +24,11 @@ import json
 import os
 import resource
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 NOT_BUILT = 97
+HEAD = 12
 NEW_MOUNTS, NEW_USER, NEW_NAMES, NEW_IPC, NEW_PIDS, NEW_NET = (
     0x00020000, 0x10000000, 0x04000000, 0x08000000, 0x20000000, 0x40000000)
 READ_ONLY, NO_SUID, NO_DEVICES, REMOUNT, BIND, RECURSIVE, PRIVATE = (
@@ -96,10 +97,12 @@ def furnish(root: str, read: list[str]) -> None:
 def limit(job: dict[str, Any]) -> None:
     seconds, memory = int(job["seconds"]), int(job["megabytes"]) << 20
     limits = {
-        resource.RLIMIT_CPU: seconds, resource.RLIMIT_AS: memory, resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_AS: memory, resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: OUTPUT, resource.RLIMIT_NOFILE: 64,
         resource.RLIMIT_NPROC: int(job["processes"]),
     }
+    if not job["serves"]:  # one that serves sets it for each job
+        limits[resource.RLIMIT_CPU] = seconds
     for kind, value in limits.items():
         resource.setrlimit(kind, (value, value))
 
@@ -125,8 +128,9 @@ def enter(job: dict[str, Any], root: str) -> None:
 
 
 def main() -> None:
-    job = json.load(sys.stdin)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    job = json.loads(take(int(take(HEAD))))
+    if not job["serves"]:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     job["number"] = os.getpid()
     try:
         must(libc.prctl(SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0), "prctl")
@@ -142,6 +146,17 @@ def main() -> None:
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     os._exit(code if code >= 0 else 128 - code)
+
+
+def take(count: int) -> bytes:
+    """So many bytes of standard input, and none of what follows."""
+    data = b""
+    while len(data) < count:
+        part = os.read(0, count - len(data))
+        if not part:
+            raise EOFError("the job is not whole")
+        data += part
+    return data
 
 
 def refuse(error: BaseException) -> None:

@@ -7,51 +7,66 @@ here first, in microseconds.
 
 from __future__ import annotations
 
-import json
 import os
 import sysconfig
 from importlib.util import find_spec
+
+import orjson
 
 from plait.core import Part, Request, Verdict
 from plait.core.answers import canonical
 from plait.errors import UsageError
 from plait.interfaces import Thread
 from plait.verify.exact import answer_of
-from plait.verify.sandbox import Limits, run_caged
+from plait.verify.pool import Pool, server
+from plait.verify.sandbox import Limits
 
 LIMITS = Limits(seconds=10.0, megabytes=2048, processes=16)
 LONGEST = 2000
 PACKAGES = os.path.realpath(sysconfig.get_paths()["purelib"])
 EQUAL, DIFFERENT, UNREADABLE = 10, 11, 12
-_PROGRAM = f"""
-import json, logging, sys
+_LOAD = f"""
+import json, logging
 logging.disable(logging.CRITICAL)
-sys.path.append(PATH)
+sys.path.append({PACKAGES!r})
 from math_verify import parse, verify
-with open("job.json", encoding="utf-8") as file:
-    expected, answer = json.load(file)
+
 def read(text):
     return parse(text) if "$" in text or chr(92) + "boxed" in text else parse("$" + text + "$")
-wanted, found = read(expected), read(answer)
-sys.exit({UNREADABLE} if not wanted or not found else {EQUAL} if verify(wanted, found)
-         else {DIFFERENT})
+
+def work(line):
+    wanted, found = map(read, json.loads(line))
+    if not wanted or not found:
+        return {UNREADABLE}
+    return {EQUAL} if verify(wanted, found) else {DIFFERENT}
+
+work('["(x+1)^2", "x^2+2x+1"]')  # its grammar is loaded with the first formula
 """
+
+
+def formulas(limits: Limits = LIMITS) -> Pool:
+    """Processes that have math-verify loaded, which takes a second: for many answers."""
+    return Pool(server(_LOAD, limits, [PACKAGES]))
 
 
 class Math:
     """Is the answer equal to ``expected`` as mathematics: ``(x+1)^2`` and ``x^2+2x+1``?
 
-    Raises `UsageError` where math-verify is not installed.
+    ``pool``: of `formulas`; without one a process is made for this answer. Raises `UsageError`
+    where math-verify is not installed.
     """
 
     name = "math"
 
-    def __init__(self, expected: str, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self, expected: str, limits: Limits = LIMITS, pool: Pool | None = None
+    ) -> None:
         if find_spec("math_verify") is None:
             raise UsageError("the verifier `math` needs math-verify, which is not installed",
                              hint="Install it: pip install 'plait[math]'.")
         self._expected = expected
         self._limits = limits
+        self._pool = pool
 
     async def verify(self, thread: Thread, request: Request, part: Part) -> Verdict:
         answer = answer_of(part)
@@ -59,10 +74,12 @@ class Math:
             return Verdict(True, 1.0)
         if len(answer) > LONGEST:
             return Verdict(False, 0.0, "the answer is too long for a formula")
-        caged = await run_caged(
-            {"job.json": json.dumps([self._expected, answer]),
-             "main.py": _PROGRAM.replace("PATH", repr(PACKAGES))},
-            "main.py", self._limits, read=[PACKAGES])
+        job = orjson.dumps([self._expected, answer])
+        if self._pool is not None:
+            caged = await self._pool.run(job)
+        else:
+            async with formulas(self._limits) as own:
+                caged = await own.run(job)
         if caged.status == EQUAL:
             return Verdict(True, 1.0)
         if caged.status in (DIFFERENT, UNREADABLE):

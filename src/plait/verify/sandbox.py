@@ -16,12 +16,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
+from typing import IO
 
 import anyio
 import anyio.abc
 import orjson
 
-from plait.verify.cage import NOT_BUILT
+from plait.verify.cage import HEAD, NOT_BUILT
 
 PYTHON = os.path.realpath(sys.executable)
 CAGE = Path(__file__).with_name("cage.py")
@@ -49,40 +51,59 @@ class Caged:
     built: bool = True
 
 
-async def run_caged(
-    files: Mapping[str, str], program: str, limits: Limits | None = None,
-    read: Sequence[str] = (),
-) -> Caged:
-    """Run the file ``program`` of ``files`` with Python, in a folder that holds ``files``.
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The file ``main`` of ``files``, run with Python in a folder that holds ``files``. ``read``:
+    more folders that it may read; ``serves``: it has a standard input."""
 
-    ``read``: more folders that it may read.
-    """
-    limits = limits or Limits()
+    files: Mapping[str, str]
+    main: str
+    limits: Limits
+    read: Sequence[str] = ()
+    serves: bool = False
+
+    def job(self, root: str) -> bytes:
+        """What the cage is told, with its length in front."""
+        limits = self.limits
+        told = orjson.dumps({
+            "argv": [PYTHON, "-I", self.main], "files": dict(self.files), "root": root,
+            "read": [sys.base_prefix, *self.read], "seconds": max(1, round(limits.seconds)),
+            "megabytes": limits.megabytes, "processes": limits.processes, "serves": self.serves})
+        return f"{len(told):0{HEAD}}".encode() + told
+
+
+async def run_caged(
+    files: Mapping[str, str], main: str, limits: Limits | None = None, read: Sequence[str] = (),
+) -> Caged:
+    """Run a program to its end; see `Program`."""
+    program = Program(files, main, limits or Limits(), read)
     with tempfile.TemporaryDirectory(prefix="plait-") as root, tempfile.TemporaryFile() as output:
-        job = orjson.dumps({
-            "argv": [PYTHON, "-I", program], "files": dict(files), "root": root,
-            "read": [sys.base_prefix, *read], "seconds": max(1, round(limits.seconds)),
-            "megabytes": limits.megabytes, "processes": limits.processes})
-        process = await anyio.open_process(
-            [PYTHON, "-I", "-S", str(CAGE)],
-            stdout=output, stderr=output, start_new_session=True)
+        process = await start(stdout=output, stderr=output)
         try:
-            with anyio.move_on_after(limits.seconds):
+            with anyio.move_on_after(program.limits.seconds):
                 assert process.stdin is not None
                 with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-                    await process.stdin.send(job)  # it may end before it has read the job
+                    await process.stdin.send(program.job(root))  # it may end before it has read it
                     await process.stdin.aclose()
                 await process.wait()
         finally:
             with anyio.CancelScope(shield=True):
-                status = await _end(process)
+                status = await end(process)
         size = output.seek(0, os.SEEK_END)
         output.seek(max(0, size - LONGEST))
         text = output.read().decode("utf-8", "replace")
     return Caged(status, text, built=status != NOT_BUILT)
 
 
-async def _end(process: anyio.abc.Process) -> int | None:
+async def start(
+    stdout: int | IO[bytes] = PIPE, stderr: int | IO[bytes] = DEVNULL
+) -> anyio.abc.Process:
+    """A cage that waits for its job."""
+    return await anyio.open_process([PYTHON, "-I", "-S", str(CAGE)], stdout=stdout, stderr=stderr,
+                                    start_new_session=True)
+
+
+async def end(process: anyio.abc.Process) -> int | None:
     """The exit status; None if it had to be killed. Nothing of it is left afterwards."""
     ended = process.returncode
     with suppress(ProcessLookupError, PermissionError):

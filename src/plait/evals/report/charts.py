@@ -13,6 +13,8 @@ from plait.evals.summary import ArmSummary, Cell, Summary
 BINS = [round(-3 + i * 0.5, 1) for i in range(13)]
 """Lower ends of the speedups' classes, as powers of two: from 1/8 to 8 and more."""
 MOST_LABELS = 12
+KEYS = 3
+"""Keys in a line below a stack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +98,9 @@ def _speedups(summary: Summary, place: int, colour: dict[str, int]) -> str:
     y = Scale(0.0, most * 1.08, HEIGHT - BOTTOM, TOP)
     x = Scale(BINS[0], BINS[-1] + 0.5, LEFT, WIDTH - RIGHT)
     body = [svg.line(x(0.0), TOP, x(0.0), HEIGHT - BOTTOM, "one")]
-    for value in svg.ticks(0.0, most, 4):
-        if value == int(value):
-            body += [svg.line(LEFT, y(value), WIDTH - RIGHT, y(value), "grid"),
-                     svg.text(LEFT - 6, y(value) + 4, f"{value:.0f}", "tick", "end")]
+    for value in svg.ticks(0.0, most, 4, whole=True):
+        body += [svg.line(LEFT, y(value), WIDTH - RIGHT, y(value), "grid"),
+                 svg.text(LEFT - 6, y(value) + 4, svg.compact(value), "tick", "end")]
     for power in (-3, -2, -1, 0, 1, 2, 3):
         label = f"{2**power}×" if power >= 0 else f"1/{2**-power}"
         body.append(svg.text(x(power), HEIGHT - BOTTOM + 16, label, "tick"))
@@ -195,12 +196,14 @@ def _stacks(arms: Sequence[ArmSummary], column: str, kinds: Sequence[int]) -> st
         rows.append((arm.name, {name: value / timed for name, value in parts.items()}))
     names = list(rows[0][1]) if rows else []
     most = max((sum(parts.values()) for _, parts in rows), default=1.0) * 1.04 or 1.0
-    height = TOP + 34 * len(rows) + 66
+    lines = -(-len(names) // KEYS)
+    height = TOP + 34 * len(rows) + 48 + 18 * lines
+    end = TOP + 34 * len(rows) + 4
     x = Scale(0.0, most, LEFT + 50, WIDTH - RIGHT)
     body = []
     for value in svg.ticks(0.0, most, 5):
-        body += [svg.line(x(value), TOP, x(value), height - 62, "grid"),
-                 svg.text(x(value), height - 46, svg.compact(value), "tick")]
+        body += [svg.line(x(value), TOP, x(value), end, "grid"),
+                 svg.text(x(value), end + 16, svg.compact(value), "tick")]
     for row, (arm_name, parts) in enumerate(rows):
         y, start = TOP + 34 * row + 5, 0.0
         short = arm_name if len(arm_name) <= 16 else arm_name[:15] + "…"
@@ -210,9 +213,8 @@ def _stacks(arms: Sequence[ArmSummary], column: str, kinds: Sequence[int]) -> st
             body.append(svg.rect(x(start), y, x(start + parts[name]) - x(start), 24, f"p{kind}",
                                  shown))
             start += parts[name]
-    left = 10.0
-    for kind, name in zip(kinds, names, strict=False):
-        body += [svg.rect(left, height - 26, 10, 10, f"p{kind}", name),
-                 svg.text(left + 14, height - 17, name, "tick", "start")]
-        left += 26 + 6.3 * len(name)
+    for place, (kind, name) in enumerate(zip(kinds, names, strict=False)):
+        left, low = 30 + 145 * (place % KEYS), end + 40 + 18 * (place // KEYS)
+        body += [svg.rect(left, low - 9, 10, 10, f"p{kind}", name),
+                 svg.text(left + 15, low, name, "tick", "start")]
     return svg.figure(body, f"{column.replace('_', ' ')} of every arm", height)

@@ -4,9 +4,9 @@
 
 Measures of a method: ``accuracy``, ``seconds``, ``tokens``, ``path``, ``activation``, ``errors``,
 ``wrong``, ``no_answer``, ``cost``. Against the base: ``accuracy_gain``, ``wall_speedup``,
-``wall_speedup_median``, ``token_speedup``, ``token_speedup_median``; these have an interval and a
-verdict. A condition on something that was not measured is not met: a build should not pass for
-want of data.
+``wall_speedup_median``, ``token_speedup``, ``token_speedup_median``, which have an interval and a
+verdict; ``attainable_speedup``, which has an interval; and ``attained``. A condition on something
+that was not measured is not met: a build should not pass for want of data.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from plait.errors import UsageError
-from plait.evals.stats import Comparison
+from plait.evals.stats import Comparison, Interval
 from plait.evals.summary import Summary
 
 Value = float | str | None
@@ -54,12 +54,16 @@ def measures(summary: Summary) -> dict[str, Value]:
             "token_speedup_median": versus.tokens_median}
         for key, comparison in found.items():
             name = f"{versus.arm}.{key}"
-            effect = comparison.effect if comparison else None
-            values |= {name: effect.estimate if effect else None,
-                       f"{name}.low": effect.low if effect else None,
-                       f"{name}.high": effect.high if effect else None,
-                       f"{name}.verdict": comparison.verdict if comparison else None}
+            values |= _interval(name, comparison.effect if comparison else None)
+            values[f"{name}.verdict"] = comparison.verdict if comparison else None
+        values |= _interval(f"{versus.arm}.attainable_speedup", versus.attainable)
+        values[f"{versus.arm}.attained"] = versus.attained
     return values
+
+
+def _interval(name: str, found: Interval | None) -> dict[str, Value]:
+    return {name: found.estimate if found else None, f"{name}.low": found.low if found else None,
+            f"{name}.high": found.high if found else None}
 
 
 def check(condition: str, values: dict[str, Value]) -> Met:

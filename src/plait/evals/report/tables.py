@@ -1,11 +1,12 @@
-"""The two tables of a report, as text cells."""
+"""The tables of a report, as text cells."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from plait.evals.report import words
-from plait.evals.stats import Comparison
+from plait.evals.stats import Comparison, Interval
 from plait.evals.summary import ArmSummary, Summary, Versus
 
 
@@ -39,24 +40,34 @@ def _arm_row(arm: ArmSummary, at: list[str], priced: bool) -> tuple[str, ...]:
             *((f"{arm.cost:,.2f}" if arm.cost is not None else "-",) if priced else ()))
 
 
-def versus_table(summary: Summary) -> Table:
-    """One row a measure of each comparison."""
-    heads = ("comparison", "measure", "effect", "verdict", "p", "problems", "more needed")
-    return Table(heads, tuple(row for v in summary.versus for row in _versus_rows(v)))
+def versus_table(versus: Versus) -> Table:
+    """One row a measure."""
+    heads = ("measure", "effect", "verdict", "p", "problems", "more needed")
+    return Table(heads, tuple(_versus_rows(versus)))
 
 
 def _versus_rows(versus: Versus) -> list[tuple[str, ...]]:
-    name = f"{versus.arm} / {versus.base}"
-    measures: list[tuple[str, Comparison | None, bool]] = [
-        ("accuracy", versus.accuracy, False), ("speedup in time, of sums", versus.wall, True),
-        ("speedup in time, median", versus.wall_median, True),
-        ("speedup in time, both right", versus.wall_both_right, True),
-        ("speedup in tokens, of sums", versus.tokens, True),
-        ("speedup in tokens, median", versus.tokens_median, True)]
-    return [(name, what, words.times(found.effect) if ratio else words.points(found.effect),
-             found.verdict, words.p_words(found.p).removeprefix("= "), f"{found.effect.n:,}",
-             "-" if found.needed in (None, 0) else f"{found.needed:,}")
-            for what, found, ratio in measures if found is not None]
+    rows = [_row("accuracy", versus.accuracy, words.points),
+            _row("speedup in time, of sums", versus.wall, words.times),
+            _row("speedup in time, median", versus.wall_median, words.times),
+            _row("speedup in time, both right", versus.wall_both_right, words.times)]
+    if versus.attainable is not None and versus.attained is not None:
+        n = f"{versus.attainable.n:,}"
+        rows += [("attainable in time, of sums", words.times(versus.attainable), "", "", n, ""),
+                 ("attained, of the attainable", f"{versus.attained:.0%}", "", "", n, "")]
+    rows += [_row("speedup in tokens, of sums", versus.tokens, words.times),
+             _row("speedup in tokens, median", versus.tokens_median, words.times)]
+    return [row for row in rows if row]
+
+
+def _row(
+    measure: str, found: Comparison | None, shown: Callable[[Interval], str]
+) -> tuple[str, ...]:
+    """Nothing where there is nothing to compare."""
+    if found is None:
+        return ()
+    return (measure, shown(found.effect), found.verdict, words.p_words(found.p).removeprefix("= "),
+            f"{found.effect.n:,}", "-" if found.needed in (None, 0) else f"{found.needed:,}")
 
 
 def as_markdown(table: Table) -> str:

@@ -13,6 +13,8 @@ def headline(versus: Versus) -> str:
     parts = [accuracy_words(versus.accuracy)]
     if versus.wall is not None:
         parts.append(f"{speed_words(versus.wall)} by the clock")
+        if versus.attainable is not None:
+            parts[-1] += f" ({versus.attainable.estimate:.2f}× attainable)"
     if versus.tokens is not None:
         parts.append(f"{speed_words(versus.tokens)} in tokens")
     return (f"{versus.arm} against {versus.base}, {versus.problems:,} problems: "
@@ -76,6 +78,19 @@ def p_words(p: float) -> str:
 
 def seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
+
+
+def step_words(summary: Summary) -> str:
+    """Where the attainable speedup comes from, or that it is unknown."""
+    known = summary.step_seconds
+    if not known:
+        return "Attainable is unknown: the step times of the engine were not measured."
+    shown = ", ".join(f"{1000 * seconds:.3g} ms with {width}" for width, seconds in known.items())
+    threads = "thread" if len(known) == 1 else "threads at once"
+    return ("Attainable is the time in which the base was writing over what the very threads of"
+            " these runs would take if the engine's steps were all that took time. Attained is the"
+            f" part of it that was reached. A step took {shown} {threads}, measured between the"
+            " tasks on short contexts; what long ones take beyond that counts as lost.")
 
 
 def cautions(summary: Summary, at_once: int) -> list[str]:

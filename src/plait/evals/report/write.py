@@ -19,7 +19,7 @@ from plait.evals.report import words
 from plait.evals.report.charts import charts
 from plait.evals.report.gates import Met, measures
 from plait.evals.report.tables import arms_table, as_markdown, versus_table
-from plait.evals.store import latest, read_plan, read_records
+from plait.evals.store import latest, read_plan, read_records, read_steps
 from plait.evals.summary import Flip, Summary, summarise
 from plait.evals.values import Record
 from plait.trace import read_trace
@@ -74,7 +74,8 @@ def read_summary(folder: Path, base: str | None = None) -> tuple[dict[str, Any],
     """The plan and the summary of an evaluation. Raises `UsageError`, see `write_report`."""
     plan = read_plan(folder)
     try:
-        summary = summarise(latest(read_records(folder)), base=base, seed=int(plan.get("seed", 0)))
+        summary = summarise(latest(read_records(folder)), base=base, seed=int(plan.get("seed", 0)),
+                            order=list(plan.get("arms", ())), step_seconds=read_steps(folder))
     except ValueError as error:
         raise UsageError(f"{folder} cannot be reported: {error}",
                          hint="Go on with it: plait eval SUITE --resume --out DIR.") from error
@@ -111,10 +112,11 @@ def _page(
     shown = [_flip(folder, target, *flip) for flip in flips[:FLIPS]]
     return template.render(
         title=title_of(plan), about=about(plan), headlines=headlines, cautions=cautions,
-        arms=arms_table(summary), versus=versus_table(summary), charts=charts(summary),
+        arms=arms_table(summary), charts=charts(summary),
+        versus=[(f"{v.arm} against {v.base}", versus_table(v)) for v in summary.versus],
         colours={arm.name: place % 8 for place, arm in enumerate(summary.arms)},
         flips=shown, more_flips=len(flips) - len(shown),
-        foot=METHOD.format(version=plan.get("version", "?")))
+        steps=words.step_words(summary), foot=METHOD.format(version=plan.get("version", "?")))
 
 
 def _flip(folder: Path, target: Path, arm: str, base: str, flip: Flip) -> dict[str, Any]:
@@ -150,7 +152,9 @@ def _markdown(
 ) -> str:
     parts = [f"# {title_of(plan)}", about(plan), *headlines,
              "\n".join(f"- {c}" for c in cautions), as_markdown(arms_table(summary)),
-             as_markdown(versus_table(summary)) if summary.versus else ""]
+             *(f"## {v.arm} against {v.base}\n\n{as_markdown(versus_table(v))}"
+               for v in summary.versus),
+             words.step_words(summary) if summary.versus else ""]
     flips = [f"- {'gained' if f.gained else 'lost'} by {v.arm}: {f.sample}"
              for v in summary.versus for f in v.flips]
     if flips:
