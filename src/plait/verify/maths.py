@@ -16,7 +16,7 @@ from plait.core import Part, Request, Verdict
 from plait.core.answers import canonical
 from plait.errors import UsageError
 from plait.interfaces import Thread
-from plait.verify.exact import answer_of
+from plait.verify.exact import WHOLE, answer_of
 from plait.verify.sandbox import Limits, run_caged
 
 LIMITS = Limits(seconds=10.0, megabytes=2048, processes=16)
@@ -39,7 +39,8 @@ sys.exit({UNREADABLE} if not wanted or not found else {EQUAL} if verify(wanted, 
 
 
 class Math:
-    """Is the answer equal to ``expected`` as mathematics: ``(x+1)^2`` and ``x^2+2x+1``?
+    """Is the answer equal to ``expected`` as mathematics: ``(x+1)^2`` and ``x^2+2x+1``? Of a part
+    of the question it cannot tell.
 
     Raises `UsageError` where math-verify is not installed.
     """
@@ -54,6 +55,8 @@ class Math:
         self._limits = limits
 
     async def verify(self, thread: Thread, request: Request, part: Part) -> Verdict:
+        if part.task:
+            return WHOLE
         answer = answer_of(part)
         if canonical(answer) == canonical(self._expected):
             return Verdict(True, 1.0)
