@@ -9,11 +9,12 @@ from typing import Any
 import anyio
 import pytest
 
+from plait.context import report_contexts
 from plait.core import Directions, Outcome, Plan, Request, Result
 from plait.core.events import Ended, Started
 from plait.errors import EngineUnreachable, UsageError
 from plait.interfaces import Opening, Thread
-from plait.methods import Fixed, Refine, Skeleton
+from plait.methods import Explore, Fixed, Refine, Skeleton
 from plait.methods.skeleton import Point, declines, read_outline, without_title
 from plait.solve import Runtime, solve
 from plait.testing import Play, ScriptedEngine, run_virtual
@@ -292,6 +293,40 @@ def test_points_are_verified_each_for_itself() -> None:
     ran = play(Skeleton(verifier=Function(check)), librarian, chat(ESSAY))
     assert len(seen) == 4
     assert ran.result.verified is True
+
+
+# --- windows -----------------------------------------------------------------------------------
+
+
+def wordy(prompt: str, sampling: Any) -> Play:
+    """Outgrows a small window once; then knows where it stands, and ends."""
+    if prompt.rstrip().endswith("State:"):
+        return Play("half of it is known")
+    end = "so\nAnswer: 7"
+    if "points" in prompt and "Write point" not in prompt:
+        return Play("1. Quiet rooms\n2. Good light")
+    return Play(end if "half of it is known" in prompt else "word " * 600)
+
+
+@pytest.mark.parametrize(("method", "threads"), [
+    (Fixed(threads=2, window=700), 2), (Refine(rounds=(2, 1), window=700), 3),
+    (Explore(attempts=1, window=700), 1), (Skeleton(window=700), 2),
+])
+def test_threads_of_every_directed_method_start_clean_when_a_stated_window_is_full(
+    method: Any, threads: int
+) -> None:
+    ran = play(method, wordy, chat(ESSAY))
+    report = report_contexts(ran.trace.events)
+    assert report.resets == threads
+    assert report.peak <= 700
+    assert ran.result.fallback is None
+    assert (ran.result.answer or "").endswith("Answer: 7")
+
+
+def test_without_a_stated_window_an_attempt_is_written_as_one_thread_would_write_it() -> None:
+    ran = play(Fixed(threads=2), lambda p, s: Play("word " * 9000 + "Answer: 7"))
+    assert report_contexts(ran.trace.events).resets == 0
+    assert ran.result.fallback is None
 
 
 # --- roles, names, directions ------------------------------------------------------------------

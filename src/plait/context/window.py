@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from plait.core import DEFAULT_WINDOW
 from plait.errors import UsageError
 
-DEFAULT_WINDOW = 4096
-"""Tokens. Where accuracy begins to fall differs by model; this is far on the safe side of all."""
 STATE_SHARE = 8
 LEAST_WINDOW = 64
 LEAST_WRITING = 16

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plait.core import Outcome, Part, Request
+from plait.core import DEFAULT_WINDOW, Outcome, Part, Request
 from plait.interfaces import ChildSpec, Thread
-from plait.merge.asking import WINDOW, Synthesize, nothing, room, shown
+from plait.merge.asking import Synthesize, nothing, room, shown
 from plait.prompts import Prompts, behind_thoughts, load_prompts, make_spec, note_prompt, split
 
 FAN = 6
@@ -28,7 +28,7 @@ class Hierarchical:
     name = "hierarchical"
 
     def __init__(
-        self, prompts: Prompts | None = None, window: int = WINDOW, fan: int = FAN
+        self, prompts: Prompts | None = None, window: int = DEFAULT_WINDOW, fan: int = FAN
     ) -> None:
         self._prompts = prompts or load_prompts()
         self._window = window

@@ -72,12 +72,15 @@ def read_outline(text: str) -> list[Point]:
 
 
 class Skeleton:
-    """See the module's docstring. For models that chat."""
+    """See the module's docstring. For models that chat. ``window``: the effective window of a point
+    in tokens (see `Work`)."""
 
     def __init__(
-        self, *, verifier: Verifier | None = None, prompts: Prompts | None = None
+        self, *, verifier: Verifier | None = None, prompts: Prompts | None = None,
+        window: int | None = None,
     ) -> None:
         self._verifier = verifier
+        self._window = window
         self._prompts = prompts or load_prompts()
 
     async def run(
@@ -113,7 +116,8 @@ class Skeleton:
     ) -> list[Part]:
         """All points side by side; a part for each, in their order."""
         note_prompt(root, self._prompts["point"])
-        work = Work(request, plan, opening, self._verifier, retries=1)
+        work = Work(request, plan, opening, self._prompts, self._verifier, retries=1,
+                    window=self._window)
         before, question = split(request)
         outline = "\n".join(f"{p.number}. {p.title}" for p in points)
         specs = [(make_spec(self._prompts["point"], {

@@ -12,6 +12,7 @@ from plait.methods import PlanMethod, PlanOptions
 from plait.methods.plan.conflicts import find_conflicts, read_claims, read_contradictions
 from plait.solve import solve
 from plait.testing import Play, ScriptedEngine, run_virtual
+from plait.verify import Exact
 from tests.methods.plan.model import Model, Show, item, plan, show
 
 SIX = [item(n) for n in ("walls", "roof", "doors", "paint", "heating", "garden")]
@@ -195,6 +196,17 @@ def test_a_merged_answer_that_is_rejected_makes_way_for_the_fallback() -> None:
 def test_what_a_verifier_cannot_tell_stands_and_is_not_called_verified() -> None:
     shown = show(Model([plan(*SIX)], merge="who knows?"), method=PlanMethod(verifier=Checker()))
     assert (shown.result.answer, shown.result.verified) == ("who knows?", None)
+
+
+def test_an_expected_answer_is_that_of_the_whole_and_rejects_no_part() -> None:
+    def planned(expected: str) -> Show:
+        return show(Model([plan(*TWO)], merge="It takes\nAnswer: 7"),
+                    method=PlanMethod(verifier=Exact(expected)))
+
+    right = planned("7")
+    assert [right.ended(n) for n in ("walls", "roof")] == [["done"], ["done"]]
+    assert (right.result.verified, right.result.fallback) == (True, None)
+    assert fell_back(planned("8")) == "verification rejected the merged answer: '7' is not '8'"
 
 
 # --- conflicts -----------------------------------------------------------------------------------

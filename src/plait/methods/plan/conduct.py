@@ -18,7 +18,7 @@ from functools import partial
 import anyio
 
 from plait.context import clip, write_on
-from plait.core import Outcome, Part
+from plait.core import Chunk, Outcome, Part
 from plait.interfaces import Merge, Thread
 from plait.methods.plan.assemble import Assemble
 from plait.methods.plan.board import Board
@@ -96,8 +96,8 @@ async def _plan(course: _Course) -> Outcome | None:
     board, readers = crew.board, [PlanReader()]
     job.note_prompts(thread, "plan", "work")
 
-    def take(text: str) -> None:
-        for subtask in readers[-1].feed(text):
+    def take(chunk: Chunk) -> None:
+        for subtask in readers[-1].feed(chunk.text):
             crew.add(subtask)
         crew.poll()
 
@@ -110,7 +110,7 @@ async def _plan(course: _Course) -> Outcome | None:
 
     began = anyio.current_time()
     sampling = replace(job.request.sampling, schema=SCHEMA)
-    await write_on(thread, job.window, job.notes, sampling=sampling, on_text=take, state=state)
+    await write_on(thread, job.window, job.notes, sampling=sampling, on_chunk=take, state=state)
     if thread.tokens >= LEAST_PACE:
         course.pace = (anyio.current_time() - began) / thread.tokens
     if thread.finish in ("budget", "window", "length"):

@@ -19,9 +19,10 @@ import anyio
 from plait.core import Outcome, Part, Verdict, after_thinking
 from plait.interfaces import Body, Child, Thread
 from plait.methods.plan.board import Board, Unit
-from plait.methods.plan.job import AGAIN, Job
+from plait.methods.plan.job import Job
 from plait.methods.plan.subtask import Subtask
 from plait.methods.plan.work import LACKS, REJECTED, TOO_LARGE, work
+from plait.methods.work import AGAIN
 
 Split = Callable[[Thread, Job], Awaitable[Outcome]]
 """Plans a part that is too large for one thread, on a thread of its own."""
