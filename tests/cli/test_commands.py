@@ -298,7 +298,8 @@ def test_a_decision_is_explained_with_what_it_was_made_from(shell: Shell) -> Non
     status, out, _ = shell(*asked)
     assert status == 0
     assert "the policy threshold chose sequential: about" in out
-    assert "estimated_cost=" in out
+    assert "it looked at tokens 1, kind talk, numbers 0" in out
+    assert ", threshold 400, estimated cost 250, " in out
     decision = json.loads(shell(*asked, "--json")[1])["decision"]
     assert (decision["policy"], decision["method"]) == ("threshold", "sequential")
     assert decision["inputs"]["threshold"] == "400"

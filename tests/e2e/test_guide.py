@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from plait.cli.main import run as command_line
+
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "guide.md").read_text()
 COMMANDS = [line.strip().removeprefix("$ ") for line in GUIDE.splitlines()
             if line.startswith("    $ ")]
 STEPS = GUIDE.split("\n## ")[1:]
-RECORDED = "run.jsonl"
+NEEDS = {"plait trace run.jsonl": ("run.jsonl", "--trace run.jsonl"),
+         "plait eval report": ("evals/first", "--out evals/first")}
+"""What a command reads, and a word of the command that makes it."""
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -36,8 +40,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_guide_runs_as_it_stands(command: str, folder: Path) -> None:
-    if command.startswith("plait trace") and not (folder / RECORDED).exists():
-        run(next(c for c in COMMANDS if f"--trace {RECORDED}" in c), folder)
+    for head, (read, word) in NEEDS.items():
+        if command.startswith(head) and not (folder / read).exists():
+            run(next(c for c in COMMANDS if word in c), folder)
     done = run(command, folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
@@ -51,8 +56,10 @@ def test_the_guide_has_seven_steps_and_each_has_a_command() -> None:
         assert "\n    $ " in step
 
 
-def test_every_option_that_the_guide_names_exists(folder: Path) -> None:
-    known = run("plait solve --help", folder).stdout + run("plait trace --help", folder).stdout
+def test_every_option_that_the_guide_names_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("solve", "trace", "analyze", "eval", "tune"):
+        assert command_line((command, "--help")) == 0
+    known = capsys.readouterr().out
     named = {word.strip("`.,;:)") for word in GUIDE.replace("(", " ").replace("`", " ").split()
              if word.startswith("--")}
     assert {name for name in named if name not in known} == set()

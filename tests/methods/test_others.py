@@ -18,7 +18,7 @@ from plait.methods import Explore, Fixed, Refine, Skeleton
 from plait.methods.skeleton import Point, declines, read_outline, without_title
 from plait.solve import Runtime, solve
 from plait.testing import Play, ScriptedEngine, run_virtual
-from plait.verify import Function
+from plait.verify import Exact, Function
 from tests.methods.play import Ran, chat, run, turns
 
 GONE = Play("", error=EngineUnreachable("gone"))
@@ -293,6 +293,35 @@ def test_points_are_verified_each_for_itself() -> None:
     ran = play(Skeleton(verifier=Function(check)), librarian, chat(ESSAY))
     assert len(seen) == 4
     assert ran.result.verified is True
+
+
+def test_what_a_merger_writes_is_checked_and_makes_way_for_the_fallback_if_it_is_wrong() -> None:
+    seen: list[str] = []
+
+    def check(question: str, answer: str) -> bool | None:
+        seen.append(answer)
+        return {"merged badly": False, "merged well": True}.get(answer)
+
+    def merging(merged: str) -> Ran:
+        seen.clear()
+        return play(Fixed(threads=2, verifier=Function(check)),
+                    turns(says("1"), says("2"), merged, "sequential"))
+
+    well, asked = merging("merged well"), len(seen)
+    assert (well.result.answer, well.result.verified, asked) == ("merged well", True, 3)
+    badly = merging("merged badly")
+    assert badly.result.answer == "sequential"
+    assert badly.result.fallback == "verification rejected the merged answer: function"
+
+
+def test_tests_that_are_for_the_whole_check_the_joined_points() -> None:
+    def script(prompt: str, sampling: Any) -> Play:
+        return librarian(prompt, sampling) if "point" in prompt else Play("sequential")
+
+    joined = "**1. Quiet rooms**\ntext 1\n\n**2. Good light**\ntext 2\n\n**3. Many books**\ntext 3"
+    assert play(Skeleton(verifier=Exact(joined)), script, chat(ESSAY)).result.verified is True
+    ran = play(Skeleton(verifier=Exact("another")), script, chat(ESSAY))
+    assert (ran.result.fallback or "").startswith("verification rejected the merged answer")
 
 
 # --- windows -----------------------------------------------------------------------------------

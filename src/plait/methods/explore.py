@@ -23,7 +23,7 @@ from plait.interfaces import Merge, Method, Opening, Thread, Verifier
 from plait.merge import Vote, cannot_turn, is_sure, least_votes, tally
 from plait.merge.votes import SURE
 from plait.methods.attempts import Attempts, why_none
-from plait.methods.work import Work
+from plait.methods.work import Work, check_merged
 from plait.prompts import Prompts, load_prompts
 
 ATTEMPTS = 8
@@ -118,7 +118,8 @@ class Explore:
         if right:
             return max(right, key=lambda p: p.verdict.score if p.verdict else 0.0).chosen()
         if any(p.usable for p in parts):
-            return await self._merge.merge(root, request, parts)
+            outcome = await self._merge.merge(root, request, parts)
+            return await check_merged(self._verifier, root, request, outcome, parts)
         why = why_none(parts)
         first = parts[0] if parts else None
         if work.own and self._inner is None and first is not None and first.ok and (

@@ -8,7 +8,7 @@ from plait.errors import UsageError
 from plait.interfaces import Merge, Opening, Thread, Verifier
 from plait.merge import Adaptive
 from plait.methods.attempts import Attempts, why_none
-from plait.methods.work import Work
+from plait.methods.work import Work, check_merged
 from plait.prompts import Prompts, load_prompts
 
 THREADS = 3
@@ -48,4 +48,5 @@ class Fixed:
         for part in parts:
             if not part.usable:
                 root.note(f"{part.label} is left out: {part.fault or 'rejected'}", warning=True)
-        return await self._merge.merge(root, request, parts)
+        outcome = await self._merge.merge(root, request, parts)
+        return await check_merged(self._verifier, root, request, outcome, parts)

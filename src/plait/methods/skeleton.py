@@ -25,7 +25,7 @@ from plait import puzzles
 from plait.core import Outcome, Part, Plan, Request
 from plait.interfaces import Opening, Thread, Verifier
 from plait.merge import Concat
-from plait.methods.work import Work
+from plait.methods.work import Work, check_merged
 from plait.prompts import Prompts, ask, load_prompts, make_spec, note_prompt, one_line, split
 
 MOST_POINTS = 20
@@ -107,9 +107,9 @@ class Skeleton:
             root.note(f"the point {part.label!r} is missing: {part.reason or 'rejected'}",
                       warning=True)
         outcome = await Concat(titled=True).merge(root, request, parts)
-        checked = self._verifier is not None and all(
-            p.verdict is not None and p.verdict.ok for p in parts)
-        return replace(outcome, verified=True if checked else None)
+        if all(p.verdict is not None and p.verdict.ok for p in parts):
+            return replace(outcome, verified=True)
+        return await check_merged(self._verifier, root, request, outcome, parts)
 
     async def _expand(
         self, root: Thread, request: Request, plan: Plan, opening: Opening, points: list[Point]

@@ -133,6 +133,23 @@ class Work:
         return sampling
 
 
+async def check_merged(
+    verifier: Verifier | None, thread: Thread, request: Request, outcome: Outcome,
+    parts: Sequence[Part],
+) -> Outcome:
+    """``outcome``, checked if it is something that a merge has written. One of the ``parts`` that a
+    merge has chosen was checked before."""
+    chosen = outcome.thread and any(outcome.thread == part.thread for part in parts)
+    if verifier is None or not outcome.ok or outcome.value is None or chosen:
+        return outcome
+    verdict = await verifier.verify(
+        thread, request, Part(outcome.value, label="the answer", thread=outcome.thread))
+    if verdict.ok is False:
+        return replace(outcome, status="malformed", verified=False, reason=(
+            f"verification rejected the merged answer: {verdict.reason or verifier.name}"))
+    return replace(outcome, verified=verdict.ok)
+
+
 def short_value(answer: str) -> str | None:
     """What can be voted on in an answer: its short value, or all of it where it is short."""
     value = read_value(answer)

@@ -18,7 +18,7 @@ from functools import partial
 import anyio
 
 from plait.context import clip, write_on
-from plait.core import Chunk, Outcome, Part
+from plait.core import Chunk, Outcome
 from plait.interfaces import Merge, Thread
 from plait.methods.plan.assemble import Assemble
 from plait.methods.plan.board import Board
@@ -27,6 +27,7 @@ from plait.methods.plan.crew import DECLINED, Crew
 from plait.methods.plan.job import GAP, Job
 from plait.methods.plan.reading import PlanReader
 from plait.methods.plan.subtask import SCHEMA
+from plait.methods.work import check_merged
 from plait.prompts import behind_thoughts, numbered
 
 CONFLICT = "the parts contradict each other: "
@@ -267,12 +268,8 @@ async def _merge(
     if not merged.ok or merged.value is None:
         why = merged.reason or merged.status
         return Outcome("failed", thread.text, reason=f"the merge failed: {why}")
-    outcome = Outcome("done", thread.text, merged.value, conflicts=len(conflicts))
-    if job.verifier is None or job.level:
-        return replace(outcome, verified=merged.verified)
-    verdict = await job.verifier.verify(
-        thread, job.request, Part(merged.value, label="the answer", thread=merged.thread))
-    if verdict.ok is False:
-        return replace(outcome, status="malformed", verified=False, reason=(
-            f"verification rejected the merged answer: {verdict.reason or job.verifier.name}"))
-    return replace(outcome, verified=verdict.ok)
+    outcome = Outcome("done", thread.text, merged.value, conflicts=len(conflicts),
+                      verified=merged.verified)
+    if job.level:
+        return outcome
+    return await check_merged(job.verifier, thread, job.request, outcome, ())
