@@ -28,7 +28,7 @@ from plait.methods.plan.job import GAP, Job
 from plait.methods.plan.reading import PlanReader
 from plait.methods.plan.subtask import SCHEMA
 from plait.methods.work import check_merged
-from plait.prompts import behind_thoughts, numbered
+from plait.prompts import behind_thoughts, numbered, quote
 
 CONFLICT = "the parts contradict each other: "
 LEAST_PACE = 8
@@ -213,9 +213,9 @@ async def _settle(course: _Course, rounds: int) -> list[Conflict]:
         share = course.job.window.parts // len(units)
         shown = numbered([clip(u.text, share) for u in units], "Part", [u.name for u in units])
         for unit in units:
-            crew.redo(unit, f"Parts of this contradict each other: {_about(conflicts)}. Check"
-                      " yours again, and say which value is right. What they say is quoted here,"
-                      f" every line marked with \">\":{GAP}{shown}", seen)
+            crew.redo(unit, "Parts of this contradict each other. Check yours again, and say what"
+                      " is right. What it is about, and what they say, is quoted here, every line"
+                      f" marked with \">\":{GAP}{quote(_about(conflicts))}{GAP}{shown}", seen)
         await crew.finish(course.seconds)
         for unit in units:
             if unit.state != "done":
@@ -261,8 +261,8 @@ async def _merge(
     await _join(course)
     parts = course.crew.parts()
     remarks = [f"The part `{p.label}` is missing: it failed." for p in parts if not p.usable]
-    remarks += [f"Not resolved: {', '.join(c.parts)} contradict each other on {c.about}. Say so."
-                for c in conflicts]
+    remarks += [f"Not resolved: {', '.join(c.parts)} contradict each other on what is quoted here."
+                f" Say so.\n{quote(c.about)}" for c in conflicts]
     merge = merge or Assemble(job, "\n".join(remarks))
     merged = await merge.merge(thread, job.request, parts)
     if not merged.ok or merged.value is None:

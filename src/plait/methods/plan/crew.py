@@ -23,6 +23,7 @@ from plait.methods.plan.job import Job
 from plait.methods.plan.subtask import Subtask
 from plait.methods.plan.work import LACKS, REJECTED, TOO_LARGE, work
 from plait.methods.work import AGAIN
+from plait.prompts import one_line, quote
 
 Split = Callable[[Thread, Job], Awaitable[Outcome]]
 """Plans a part that is too large for one thread, on a thread of its own."""
@@ -261,8 +262,9 @@ class Crew:
                 return self._start(unit)
         if outcome.status == "malformed" and self._failures[unit] <= self._job.plan.retries:
             self._thread.note(f"`{unit.name}` is done again: {why}", warning=True)
-            return self._start(unit, "An earlier try at this part was not accepted:"
-                                     f" {why.removeprefix(REJECTED)}.")
+            reason = quote(one_line(why.removeprefix(REJECTED)))
+            return self._start(unit, "An earlier try at this part was not accepted. The reason is"
+                                     f" quoted here:\n{reason}")
         return self._fail(unit, why)
 
     def _fail(self, unit: Unit, why: str) -> None:

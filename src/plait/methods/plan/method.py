@@ -78,9 +78,9 @@ class PlanMethod:
             rounds -= 1
             about = outcome.reason.removeprefix(CONFLICT)
             root.note(f"another plan is made, since {CONFLICT}{about}", warning=True)
-            remarks = ("An earlier plan was followed, and its parts contradicted each other on:"
-                       f" {about}. Divide the problem differently, so that one part alone settles"
-                       " this.")
+            remarks = ("An earlier plan was followed, and its parts contradicted each other. Divide"
+                       " the problem differently, so that one part alone settles what is quoted"
+                       f" here:\n{quote(about)}")
             after = (outcome.thread,)
 
 
