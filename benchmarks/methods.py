@@ -1,7 +1,7 @@
 """Explore against one attempt, on plait-nano: accuracy and speed in one table.
 
     python -m benchmarks.methods [--problems 20] [--numbers 3] [--tier natural] [--seed 1]
-                                [--minutes 60]
+                                [--temperature 0] [--minutes 60]
 
 Every problem is answered in every way, one after the other, on one warm engine, so that whatever
 else the machine does hits all of them alike. A line of the table:
@@ -28,7 +28,7 @@ from typing import Any
 
 import anyio
 
-from plait.core import Directions, Request, Result
+from plait.core import Directions, Request, Result, Sampling
 from plait.core.events import Started
 from plait.evals.stats import wilson
 from plait.puzzles import Problem, generate
@@ -63,11 +63,13 @@ class Run:
     attempts: int
 
 
-async def answer(runtime: Runtime, problem: Problem, way: Way, seed: int) -> Run:
+async def answer(
+    runtime: Runtime, problem: Problem, way: Way, seed: int, sampling: Sampling
+) -> Run:
     """One problem in one way."""
     numbers = ", ".join(map(str, problem.numbers))
     request = Request(prompt=f"Make {problem.target} from {numbers}", seed=seed,
-                      directions=Directions(verify=way.verify))
+                      sampling=sampling, directions=Directions(verify=way.verify))
     trace = Trace()
     result = await solve(request, runtime=runtime, method=way.method, protocol=way.protocol,
                          trace=trace)
@@ -94,17 +96,19 @@ def line(way: Way, runs: Sequence[Run]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-async def compare(problems: Sequence[Problem], seed: int, minutes: float) -> list[list[Run]]:
+async def compare(
+    problems: Sequence[Problem], seed: int, minutes: float, sampling: Sampling
+) -> list[list[Run]]:
     """All problems in all ways, interleaved, after a run that nobody counts; fewer problems if the
     time is up before. A list for each problem."""
     found: list[list[Run]] = []
     async with Runtime("nano") as runtime:
-        await answer(runtime, problems[0], WAYS[0], seed)  # its first steps are slow ones
+        await answer(runtime, problems[0], WAYS[0], seed, sampling)  # its first steps are slow ones
         until = anyio.current_time() + 60 * minutes
         for problem in problems:
             if anyio.current_time() > until:
                 break
-            runs = [await answer(runtime, problem, way, seed) for way in WAYS]
+            runs = [await answer(runtime, problem, way, seed, sampling) for way in WAYS]
             found.append(runs)
             marks = ", ".join(f"{way.name} {'right' if run.result.correct else 'wrong'}"
                               for way, run in zip(WAYS, runs, strict=True))
@@ -118,11 +122,13 @@ def main() -> None:
     parser.add_argument("--numbers", type=int, default=3, choices=(3, 4))
     parser.add_argument("--tier", default="natural", choices=("natural", "hard", "unsolvable"))
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no problem after that")
     options: Any = parser.parse_args()
     drawn = generate(options.seed, options.numbers, options.tier, held_out=True)
     problems = list(islice(drawn, max(1, options.problems)))
-    found = anyio.run(compare, problems, options.seed, max(0.1, options.minutes))
+    found = anyio.run(compare, problems, options.seed, max(0.1, options.minutes),
+                      Sampling(temperature=options.temperature))
     print("\n| | right | tokens | wasted | path | attempts | seconds |")
     print("|---" * 7 + "|")
     for way, runs in zip(WAYS, zip(*found, strict=True), strict=True):
