@@ -340,6 +340,7 @@ def test_a_fallback_says_why(shell: Shell) -> None:
     (("--method", "explore", "--attempts", "0"), "`attempts` is 0 but must be above 0"),
     (("--method", "fixed", "--attempts", "9"), "the method `fixed` makes 2 or 3 attempts, not 9."),
     (("--method", "plan", "--plan", "straggler"), "`straggler` of a plan is '' but must be hedge"),
+    (("--method", "plan", "--window", "50"), "`window` is 50 but must be at least 64"),
     (("--method", "plan", "--plan", "cut"), "`cut` is no option of a plan. Known: least, most"),
     (("--method", "refine", "--rounds", "4"), "`rounds` is (4,) but must end in a round of 1"),
     (("--roles", "judge"), "`roles` has 'judge', which names no role's engine."),

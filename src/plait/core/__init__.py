@@ -5,6 +5,7 @@ from plait.core.part import Part, Verdict
 from plait.core.reading import after_thinking
 from plait.core.request import (
     DEFAULT_WINDOW,
+    LEAST_WINDOW,
     Budget,
     Directions,
     Plan,
@@ -32,6 +33,7 @@ from plait.core.text import (
 __all__ = [
     "CHARS",
     "DEFAULT_WINDOW",
+    "LEAST_WINDOW",
     "Author",
     "Budget",
     "CallDelta",

@@ -126,6 +126,7 @@ class Room:
 DEFAULT_WINDOW = 4096
 """Tokens of context that a thread or a merger is taken to make good use of where nobody says
 otherwise. Where accuracy begins to fall differs by model; this is far on the safe side of all."""
+LEAST_WINDOW = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,8 @@ class Directions:
     def __post_init__(self) -> None:
         if self.attempts is not None and self.attempts <= 0:
             raise UsageError(f"`attempts` is {self.attempts!r} but must be above 0")
+        if self.window is not None and self.window < LEAST_WINDOW:
+            raise UsageError(f"`window` is {self.window!r} but must be at least {LEAST_WINDOW}")
         if self.threshold is not None and self.threshold < 0:
             raise UsageError(f"`threshold` is {self.threshold!r} but must be at least 0")
         if not self.rounds or min(self.rounds) <= 0 or self.rounds[-1] != 1:

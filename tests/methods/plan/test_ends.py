@@ -90,6 +90,12 @@ def test_a_budget_that_is_too_small_for_any_plan_is_not_spent_on_one(
     assert why in reason
 
 
+def test_a_window_that_not_even_the_planners_prompt_fits_into_is_said() -> None:
+    shown = show(Model([plan(*SIX)]), PlanOptions(window=100))
+    assert shown.model.planned == 0
+    assert fell_back(shown).startswith("the window of 100 tokens is too small: the prompt for a pl")
+
+
 def test_a_plan_that_needs_more_than_is_left_is_not_followed() -> None:
     big = plan(*(item(n["id"], tokens=1000) for n in SIX))
     shown = show(Model([big]), budget=Budget(total_tokens=2000))
