@@ -204,6 +204,8 @@ def test_a_straggler_whose_hedge_is_slow_as_well_is_given_up() -> None:
 def test_a_straggler_is_cut_where_that_is_wanted_and_left_alone_where_not() -> None:
     cut = show(Model([plan(*SIX)], SLOW), PlanOptions(straggler="cut"))
     assert cut.ended("garden") == ["cancelled"]
+    assert cut.engine.calls.left == 1
+    assert cut.result.wall_seconds < 8
     off = show(Model([plan(*SIX)], SLOW), PlanOptions(straggler="off"))
     assert off.ended("garden") == ["done"]
     assert off.result.wall_seconds > 15
