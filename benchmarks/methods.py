@@ -1,7 +1,7 @@
 """Explore against one attempt, on plait-nano: accuracy and speed in one table.
 
     python -m benchmarks.methods [--problems 20] [--numbers 3] [--tier natural] [--seed 1]
-                                [--temperature 0] [--minutes 60]
+                                [--temperature 0] [--minutes 60] [--ways sequential apr]
 
 Every problem is answered in every way, one after the other, on one warm engine, so that whatever
 else the machine does hits all of them alike. A line of the table:
@@ -97,21 +97,22 @@ def line(way: Way, runs: Sequence[Run]) -> str:
 
 
 async def compare(
-    problems: Sequence[Problem], seed: int, minutes: float, sampling: Sampling
+    problems: Sequence[Problem], ways: Sequence[Way], seed: int, minutes: float,
+    sampling: Sampling,
 ) -> list[list[Run]]:
-    """All problems in all ways, interleaved, after a run that nobody counts; fewer problems if the
-    time is up before. A list for each problem."""
+    """All problems in all ``ways``, interleaved, after a run that nobody counts; fewer problems if
+    the time is up before. A list for each problem."""
     found: list[list[Run]] = []
     async with Runtime("nano") as runtime:
-        await answer(runtime, problems[0], WAYS[0], seed, sampling)  # its first steps are slow ones
+        await answer(runtime, problems[0], ways[0], seed, sampling)  # its first steps are slow ones
         until = anyio.current_time() + 60 * minutes
         for problem in problems:
             if anyio.current_time() > until:
                 break
-            runs = [await answer(runtime, problem, way, seed, sampling) for way in WAYS]
+            runs = [await answer(runtime, problem, way, seed, sampling) for way in ways]
             found.append(runs)
             marks = ", ".join(f"{way.name} {'right' if run.result.correct else 'wrong'}"
-                              for way, run in zip(WAYS, runs, strict=True))
+                              for way, run in zip(ways, runs, strict=True))
             print(f"{problem!s:<28} {marks}", flush=True)
     return found
 
@@ -123,15 +124,19 @@ def main() -> None:
     parser.add_argument("--tier", default="natural", choices=("natural", "hard", "unsolvable"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--temperature", type=float, default=0.0)
+    parser.add_argument("--ways", nargs="+", default=[""], help="words of the lines wanted")
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no problem after that")
     options: Any = parser.parse_args()
     drawn = generate(options.seed, options.numbers, options.tier, held_out=True)
+    ways = [way for way in WAYS if any(word in way.name for word in options.ways)]
+    if not ways:
+        parser.error("--ways names none of: " + "; ".join(way.name for way in WAYS))
     problems = list(islice(drawn, max(1, options.problems)))
-    found = anyio.run(compare, problems, options.seed, max(0.1, options.minutes),
+    found = anyio.run(compare, problems, ways, options.seed, max(0.1, options.minutes),
                       Sampling(temperature=options.temperature))
     print("\n| | right | tokens | wasted | path | attempts | seconds |")
     print("|---" * 7 + "|")
-    for way, runs in zip(WAYS, zip(*found, strict=True), strict=True):
+    for way, runs in zip(ways, zip(*found, strict=True), strict=True):
         print(line(way, runs))
 
 
