@@ -171,8 +171,8 @@ def make_merge(name: str, prompts: Prompts, window: int | None = None) -> Merge:
 def make_verifier(name: str | None, prompts: Prompts) -> Verifier | None:
     """The verifier ``name``; None and ``auto``: puzzles are checked by their rules. ``none``: None.
 
-    Raises `UsageError` for names that are not known, tests that cannot be read, and ``math``
-    where math-verify is not installed.
+    Raises `UsageError` for names that are not known, tests that cannot be read, functions that
+    cannot be imported, and ``math`` where math-verify is not installed.
     """
     kind, _, value = (name or "auto").partition(":")
     made: Verifier
