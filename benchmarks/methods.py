@@ -1,6 +1,7 @@
 """Explore against one attempt, on plait-nano: accuracy and speed in one table.
 
     python -m benchmarks.methods [--problems 20] [--numbers 3] [--tier natural] [--seed 1]
+                                [--temperature 0] [--minutes 60] [--ways sequential apr]
 
 Every problem is answered in every way, one after the other, on one warm engine, so that whatever
 else the machine does hits all of them alike. A line of the table:
@@ -27,12 +28,12 @@ from typing import Any
 
 import anyio
 
-from plait.core import Directions, Request, Result
+from plait.core import Directions, Request, Result, Sampling
 from plait.core.events import Started
+from plait.evals.stats import wilson
 from plait.puzzles import Problem, generate
 from plait.solve import Runtime, solve
 from plait.trace import Trace
-from training.evaluate import wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,13 @@ class Run:
     attempts: int
 
 
-async def answer(runtime: Runtime, problem: Problem, way: Way, seed: int) -> Run:
+async def answer(
+    runtime: Runtime, problem: Problem, way: Way, seed: int, sampling: Sampling
+) -> Run:
     """One problem in one way."""
     numbers = ", ".join(map(str, problem.numbers))
     request = Request(prompt=f"Make {problem.target} from {numbers}", seed=seed,
-                      directions=Directions(verify=way.verify))
+                      sampling=sampling, directions=Directions(verify=way.verify))
     trace = Trace()
     result = await solve(request, runtime=runtime, method=way.method, protocol=way.protocol,
                          trace=trace)
@@ -78,7 +81,7 @@ def line(way: Way, runs: Sequence[Run]) -> str:
     """A line of the table. ``runs`` has at least one."""
     n = len(runs)
     right = sum(bool(run.result.correct) for run in runs)
-    low, high = wilson(right, n)
+    share = wilson(right, n)
 
     def mean(values: Sequence[float]) -> float:
         return sum(values) / n
@@ -88,21 +91,28 @@ def line(way: Way, runs: Sequence[Run]) -> str:
     path = mean([r.result.critical_path_tokens for r in runs])
     seconds = mean([r.result.wall_seconds for r in runs])
     attempts = mean([r.attempts for r in runs])
-    cells = (way.name, f"{right} of {n} ({low:.0%} - {high:.0%})", f"{tokens:.0f}",
+    cells = (way.name, f"{right} of {n} ({share.low:.0%} - {share.high:.0%})", f"{tokens:.0f}",
              f"{wasted:.0%}", f"{path:.0f}", f"{attempts:.1f}", f"{seconds:.2f}")
     return f"| {' | '.join(cells)} |"
 
 
-async def compare(problems: Sequence[Problem], seed: int) -> dict[Way, list[Run]]:
-    """All problems in all ways, interleaved, after a run that nobody counts."""
-    found: dict[Way, list[Run]] = {way: [] for way in WAYS}
+async def compare(
+    problems: Sequence[Problem], ways: Sequence[Way], seed: int, minutes: float,
+    sampling: Sampling,
+) -> list[list[Run]]:
+    """All problems in all ``ways``, interleaved, after a run that nobody counts; fewer problems if
+    the time is up before. A list for each problem."""
+    found: list[list[Run]] = []
     async with Runtime("nano") as runtime:
-        await answer(runtime, problems[0], WAYS[0], seed)  # its first steps are slow ones
+        await answer(runtime, problems[0], ways[0], seed, sampling)  # its first steps are slow ones
+        until = anyio.current_time() + 60 * minutes
         for problem in problems:
-            for way in WAYS:
-                found[way].append(await answer(runtime, problem, way, seed))
-            marks = ", ".join(f"{way.name} {'right' if runs[-1].result.correct else 'wrong'}"
-                              for way, runs in found.items())
+            if anyio.current_time() > until:
+                break
+            runs = [await answer(runtime, problem, way, seed, sampling) for way in ways]
+            found.append(runs)
+            marks = ", ".join(f"{way.name} {'right' if run.result.correct else 'wrong'}"
+                              for way, run in zip(ways, runs, strict=True))
             print(f"{problem!s:<28} {marks}", flush=True)
     return found
 
@@ -113,12 +123,20 @@ def main() -> None:
     parser.add_argument("--numbers", type=int, default=3, choices=(3, 4))
     parser.add_argument("--tier", default="natural", choices=("natural", "hard", "unsolvable"))
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--temperature", type=float, default=0.0)
+    parser.add_argument("--ways", nargs="+", default=[""], help="words of the lines wanted")
+    parser.add_argument("--minutes", type=float, default=60.0, help="begin no problem after that")
     options: Any = parser.parse_args()
     drawn = generate(options.seed, options.numbers, options.tier, held_out=True)
-    found = anyio.run(compare, list(islice(drawn, max(1, options.problems))), options.seed)
+    ways = [way for way in WAYS if any(word in way.name for word in options.ways)]
+    if not ways:
+        parser.error("--ways names none of: " + "; ".join(way.name for way in WAYS))
+    problems = list(islice(drawn, max(1, options.problems)))
+    found = anyio.run(compare, problems, ways, options.seed, max(0.1, options.minutes),
+                      Sampling(temperature=options.temperature))
     print("\n| | right | tokens | wasted | path | attempts | seconds |")
     print("|---" * 7 + "|")
-    for way, runs in found.items():
+    for way, runs in zip(ways, zip(*found, strict=True), strict=True):
         print(line(way, runs))
 
 

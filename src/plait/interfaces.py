@@ -403,7 +403,8 @@ class Merge(Protocol):
 
 
 class Verifier(Protocol):
-    """Is a part right? Called for each part on its own, many at once."""
+    """Is a part right? Called for each part on its own, many at once, and for what a merge wrote.
+    `Part.task` says which part of the question it answers; it is empty for the whole."""
 
     @property
     def name(self) -> str: ...

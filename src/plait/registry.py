@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from plait.core import Directions, Plan
+from plait.core import DEFAULT_WINDOW, Directions, Plan
 from plait.errors import UsageError
 from plait.interfaces import Engine, Merge, Method, Verifier, WireProtocol
 from plait.merge import Adaptive, Best, Concat, Hierarchical, Synthesize, Vote
@@ -29,16 +29,19 @@ from plait.methods import (
 )
 from plait.prompts import Prompts, load_prompts
 from plait.protocols import CATALOGUE, Known, look_up, recognise, refusal
-from plait.verify import Code, Exact, Judge, Math, Puzzle
+from plait.verify import Code, Exact, Function, Judge, Math, Puzzle
 
 METHODS = ("sequential", "native", "tools", "plan", "explore", "fixed", "refine", "skeleton")
 AUTO = "auto"
 """In a protocol's place: the one that the served model is known to write."""
-MERGES: dict[str, Callable[[Prompts], Merge]] = {
-    "vote": lambda prompts: Vote(), "vote:confidence": lambda prompts: Vote("confidence"),
+MERGES: dict[str, Callable[[Prompts, int], Merge]] = {
+    "vote": lambda prompts, window: Vote(),
+    "vote:confidence": lambda prompts, window: Vote("confidence"),
     "best": Best, "synthesize": Synthesize, "hierarchical": Hierarchical, "adaptive": Adaptive,
-    "concat": lambda prompts: Concat(titled=True)}
-VERIFIERS = ("auto", "none", "judge", "exact:ANSWER", "math:ANSWER", "code:FILE")
+    "concat": lambda prompts, window: Concat(titled=True)}
+"""What makes each merge of a set of prompts and the window of a merger."""
+VERIFIERS = ("auto", "none", "judge", "exact:ANSWER", "math:ANSWER", "code:FILE",
+             "function:MODULE:NAME")
 
 
 def find_protocol(name: str) -> Known:
@@ -80,18 +83,22 @@ def protocol_of(engine: Engine) -> tuple[str | None, str]:
 
 def _import_protocol(name: str, module: str, attribute: str) -> Known:
     """The `Known` called ``attribute`` of a module that is not ours."""
-    try:
-        found = getattr(import_module(module), attribute, None)
-    except Exception as error:
-        raise UsageError(f"cannot import `{module}` for the protocol `{name}`:"
-                         f" {type(error).__name__}: {error}",
-                         hint="Say module:NAME, with the module here or installed.") from error
+    found = _import(module, attribute, f"the protocol `{name}`")
     if not isinstance(found, Known):
         what = "there is none" if found is None else f"it is of type {type(found).__name__}"
         raise UsageError(f"`{attribute}` in `{module}` is no protocol: {what}",
                          hint="It must be a plait.protocols.Known, such as"
                               " Known.of_blocks(FORMAT, FACTS).")
     return found
+
+
+def _import(module: str, attribute: str, what: str) -> object:
+    """``attribute`` of a module that is not ours; None if it has none."""
+    try:
+        return getattr(import_module(module), attribute, None)
+    except Exception as error:
+        raise UsageError(f"cannot import `{module}` for {what}: {type(error).__name__}: {error}",
+                         hint="Say module:NAME, with the module here or installed.") from error
 
 
 def make_protocol(name: str) -> Callable[[str], WireProtocol]:
@@ -113,7 +120,7 @@ def make_method(plan: Plan, directions: Directions | None = None) -> Method:
                          hint=_suggest(plan.method, list(METHODS)))
     prompts = load_prompts(directions.prompts)
     verifier = make_verifier(directions.verify, prompts)
-    merge = make_merge(directions.merge, prompts) if directions.merge else None
+    merge = make_merge(directions.merge, prompts, directions.window) if directions.merge else None
     if merge is not None and plan.method in ("refine", "skeleton"):
         raise UsageError(f"the method `{plan.method}` has a merge of its own",
                          hint="Leave `merge` out, or use the method `explore` or `fixed`.")
@@ -127,22 +134,23 @@ def _make_directed(
     plan: Plan, directions: Directions, prompts: Prompts, merge: Merge | None,
     verifier: Verifier | None,
 ) -> Method:
-    count = directions.attempts
+    count, window = directions.attempts, directions.window
     match plan.method:
         case "plan":
-            return PlanMethod(PlanOptions(window=directions.window), merge=merge,
+            return PlanMethod(PlanOptions.parse(directions.plan, window), merge=merge,
                               verifier=verifier, prompts=prompts)
         case "explore":
             inner = _make_native(plan) if plan.protocol is not None else None
             return Explore(merge=merge, verifier=verifier, prompts=prompts, inner=inner,
-                           **({} if count is None else {"attempts": count}))
+                           window=window, **({} if count is None else {"attempts": count}))
         case "fixed":
-            return Fixed(merge=merge, verifier=verifier, prompts=prompts,
+            return Fixed(merge=merge, verifier=verifier, prompts=prompts, window=window,
                          **({} if count is None else {"threads": count}))
         case "refine":
-            return Refine(rounds=directions.rounds, verifier=verifier, prompts=prompts)
+            return Refine(rounds=directions.rounds, verifier=verifier, prompts=prompts,
+                          window=window)
         case _:
-            return Skeleton(verifier=verifier, prompts=prompts)
+            return Skeleton(verifier=verifier, prompts=prompts, window=window)
 
 
 def _make_native(plan: Plan) -> Native:
@@ -152,19 +160,19 @@ def _make_native(plan: Plan) -> Native:
     return Native(make_protocol(plan.protocol))
 
 
-def make_merge(name: str, prompts: Prompts) -> Merge:
-    """The merge ``name``."""
+def make_merge(name: str, prompts: Prompts, window: int | None = None) -> Merge:
+    """The merge ``name``, for mergers with a window of so many tokens."""
     make = MERGES.get(name)
     if make is None:
         raise UsageError(f"there is no merge `{name}`", hint=_suggest(name, list(MERGES)))
-    return make(prompts)
+    return make(prompts, window or DEFAULT_WINDOW)
 
 
 def make_verifier(name: str | None, prompts: Prompts) -> Verifier | None:
     """The verifier ``name``; None and ``auto``: puzzles are checked by their rules. ``none``: None.
 
-    Raises `UsageError` for names that are not known, tests that cannot be read, and ``math``
-    where math-verify is not installed.
+    Raises `UsageError` for names that are not known, tests that cannot be read, functions that
+    cannot be imported, and ``math`` where math-verify is not installed.
     """
     kind, _, value = (name or "auto").partition(":")
     made: Verifier
@@ -181,11 +189,24 @@ def make_verifier(name: str | None, prompts: Prompts) -> Verifier | None:
             made = Math(expected)
         case "code", path if path:
             made = Code(_read_tests(Path(path)))
+        case "function", place if place:
+            made = _import_check(place)
         case _:
             what = f"the verifier `{kind}` needs a value" if not value and (
-                kind in ("exact", "math", "code")) else f"there is no verifier `{name}`"
+                kind in ("exact", "math", "code", "function")) else f"there is no verifier `{name}`"
             raise UsageError(what, hint=f"Known: {', '.join(VERIFIERS)}.")
     return made
+
+
+def _import_check(place: str) -> Function:
+    """The user's own check, ``MODULE:NAME``."""
+    module, _, attribute = place.partition(":")
+    check = _import(module, attribute, f"the verifier `function:{place}`")
+    if not callable(check):
+        raise UsageError(f"there is no function `{attribute}` in `{module}`",
+                         hint="It takes the question and the answer, and says whether that is"
+                              " right.")
+    return Function(check)
 
 
 def _read_tests(path: Path) -> str:

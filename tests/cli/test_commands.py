@@ -282,7 +282,8 @@ def test_a_decision_is_explained_with_what_it_was_made_from(shell: Shell) -> Non
     status, out, _ = shell(*asked)
     assert status == 0
     assert "the policy threshold chose sequential: about" in out
-    assert "estimated_cost=" in out
+    assert "it looked at tokens 1, kind talk, numbers 0" in out
+    assert ", threshold 400, estimated cost 250, " in out
     decision = json.loads(shell(*asked, "--json")[1])["decision"]
     assert (decision["policy"], decision["method"]) == ("threshold", "sequential")
     assert decision["inputs"]["threshold"] == "400"
@@ -322,6 +323,9 @@ def test_a_fallback_says_why(shell: Shell) -> None:
     (("--method", "explore", "--prompts", "mine"), "there is no prompt set `mine`."),
     (("--method", "explore", "--attempts", "0"), "`attempts` is 0 but must be above 0"),
     (("--method", "fixed", "--attempts", "9"), "the method `fixed` makes 2 or 3 attempts, not 9."),
+    (("--method", "plan", "--plan", "straggler"), "`straggler` of a plan is '' but must be hedge"),
+    (("--method", "plan", "--window", "50"), "`window` is 50 but must be at least 64"),
+    (("--method", "plan", "--plan", "cut"), "`cut` is no option of a plan. Known: least, most"),
     (("--method", "refine", "--rounds", "4"), "`rounds` is (4,) but must end in a round of 1"),
     (("--roles", "judge"), "`roles` has 'judge', which names no role's engine."),
 ])

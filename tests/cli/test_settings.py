@@ -45,10 +45,12 @@ def test_every_setting_reaches_the_request(tmp_path: Path) -> None:
 
 def test_directions_and_roles_are_settings_like_others(tmp_path: Path) -> None:
     toml = ('attempts = 5\nmerge = "vote"\nverify = "judge"\nprompts = "reasoning"\n'
-            'rounds = "4, 2,1"\nroles = "judge=http://a/v1 qwen 3, merger=nano"')
+            'rounds = "4, 2,1"\nplan = "judge"\nwindow = 900\n'
+            'roles = "judge=http://a/v1 qwen 3, merger=nano"')
     settings = load(tmp_path, toml)
     assert settings.request("q").directions == Directions(5, "vote", "judge", "reasoning",
-                                                          rounds=(4, 2, 1))
+                                                          rounds=(4, 2, 1), plan="judge",
+                                                          window=900)
     assert settings.engines() == {"judge": ("http://a/v1", "qwen 3"), "merger": ("nano", None)}
     (tmp_path / "plait.toml").unlink()
     assert load(tmp_path).request("q").directions == Directions()

@@ -121,3 +121,6 @@ def test_windows_have_a_least_size_and_a_hard_limit() -> None:
     assert Window.within(None, None).tokens == 4096
     assert Window.within(None, 1024).tokens == 1024
     assert Window.within(512, 1024).tokens == 512
+    assert Window.within(512, 10).tokens == 64
+    with pytest.raises(UsageError, match="at least 64"):
+        Window.within(10, None)

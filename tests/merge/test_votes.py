@@ -82,7 +82,8 @@ def test_failed_and_rejected_parts_do_not_vote() -> None:
              Part("c")]
     assert [c.key for c in tally(found, "", "majority")] == ["choice b"]
     assert decide(found[:2], ASK, "majority")[0].reason == "no part can be used"
-    assert decide(found[3:], ASK, "majority")[0].reason == "no part has an answer to vote on"
+    reason = decide(found[3:], ASK, "majority")[0].reason
+    assert reason.startswith("no part has a short answer to vote on")
 
 
 @given(st.lists(st.sampled_from("ab"), min_size=1, max_size=6), st.integers(0, 4))

@@ -9,15 +9,16 @@ from typing import Any
 import anyio
 import pytest
 
+from plait.context import report_contexts
 from plait.core import Directions, Outcome, Plan, Request, Result
 from plait.core.events import Ended, Started
 from plait.errors import EngineUnreachable, UsageError
 from plait.interfaces import Opening, Thread
-from plait.methods import Fixed, Refine, Skeleton
+from plait.methods import Explore, Fixed, Refine, Skeleton
 from plait.methods.skeleton import Point, declines, read_outline, without_title
 from plait.solve import Runtime, solve
 from plait.testing import Play, ScriptedEngine, run_virtual
-from plait.verify import Function
+from plait.verify import Exact, Function
 from tests.methods.play import Ran, chat, run, turns
 
 GONE = Play("", error=EngineUnreachable("gone"))
@@ -292,6 +293,69 @@ def test_points_are_verified_each_for_itself() -> None:
     ran = play(Skeleton(verifier=Function(check)), librarian, chat(ESSAY))
     assert len(seen) == 4
     assert ran.result.verified is True
+
+
+def test_what_a_merger_writes_is_checked_and_makes_way_for_the_fallback_if_it_is_wrong() -> None:
+    seen: list[str] = []
+
+    def check(question: str, answer: str) -> bool | None:
+        seen.append(answer)
+        return {"merged badly": False, "merged well": True}.get(answer)
+
+    def merging(merged: str) -> Ran:
+        seen.clear()
+        return play(Fixed(threads=2, verifier=Function(check)),
+                    turns(says("1"), says("2"), merged, "sequential"))
+
+    well, asked = merging("merged well"), len(seen)
+    assert (well.result.answer, well.result.verified, asked) == ("merged well", True, 3)
+    badly = merging("merged badly")
+    assert badly.result.answer == "sequential"
+    assert badly.result.fallback == "verification rejected the merged answer: function"
+
+
+def test_tests_that_are_for_the_whole_check_the_joined_points() -> None:
+    def script(prompt: str, sampling: Any) -> Play:
+        return librarian(prompt, sampling) if "point" in prompt else Play("sequential")
+
+    joined = "**1. Quiet rooms**\ntext 1\n\n**2. Good light**\ntext 2\n\n**3. Many books**\ntext 3"
+    assert play(Skeleton(verifier=Exact(joined)), script, chat(ESSAY)).result.verified is True
+    ran = play(Skeleton(verifier=Exact("another")), script, chat(ESSAY))
+    assert (ran.result.fallback or "").startswith("verification rejected the merged answer")
+
+
+# --- windows -----------------------------------------------------------------------------------
+
+
+def wordy(prompt: str, sampling: Any) -> Play:
+    """Outgrows a small window once; then knows where it stands, and ends."""
+    if prompt.rstrip().endswith("State:"):
+        return Play("half of it is known")
+    end = "so\nAnswer: 7"
+    if "points" in prompt and "Write point" not in prompt:
+        return Play("1. Quiet rooms\n2. Good light")
+    return Play(end if "half of it is known" in prompt else "word " * 600)
+
+
+@pytest.mark.parametrize(("method", "threads"), [
+    (Fixed(threads=2, window=700), 2), (Refine(rounds=(2, 1), window=700), 3),
+    (Explore(attempts=1, window=700), 1), (Skeleton(window=700), 2),
+])
+def test_threads_of_every_directed_method_start_clean_when_a_stated_window_is_full(
+    method: Any, threads: int
+) -> None:
+    ran = play(method, wordy, chat(ESSAY))
+    report = report_contexts(ran.trace.events)
+    assert report.resets == threads
+    assert report.peak <= 700
+    assert ran.result.fallback is None
+    assert (ran.result.answer or "").endswith("Answer: 7")
+
+
+def test_without_a_stated_window_an_attempt_is_written_as_one_thread_would_write_it() -> None:
+    ran = play(Fixed(threads=2), lambda p, s: Play("word " * 9000 + "Answer: 7"))
+    assert report_contexts(ran.trace.events).resets == 0
+    assert ran.result.fallback is None
 
 
 # --- roles, names, directions ------------------------------------------------------------------

@@ -54,6 +54,38 @@ async def test_attempts_that_are_not_needed_are_cancelled_at_the_server_at_once(
 
 
 @pytest.mark.anyio
+async def test_the_server_sees_the_cancellation_within_50_milliseconds() -> None:
+    """Counted at the server, from the sending of the answer that settles it. The best of three,
+    since what is measured is the runtime's haste and not what else the machine does."""
+    waited = []
+    for _ in range(3):
+        others, never = anyio.Event(), anyio.Event()
+        begun: list[float] = []
+
+        def model(body: Mapping[str, Any], others: anyio.Event = others,
+                  never: anyio.Event = never, begun: list[float] = begun) -> Reply:
+            begun.append(anyio.current_time())
+            if len(begun) == 1:
+                return Reply("Answer: 56", gate=others)
+            return Reply("so so so so", gate=never, gate_after=2)
+
+        async with served(model, dialect="vllm") as (upstream, engine):
+            async def settle(upstream: Any = upstream, others: anyio.Event = others) -> None:
+                await upstream.until(lambda c: c.open == 4)
+                others.set()
+                sent = anyio.current_time()
+                await upstream.until(lambda c: c.cancelled == 3)
+                waited.append(anyio.current_time() - sent)
+
+            check = Function(lambda question, answer: answer.endswith("56"))
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(settle)
+                await solve("How many legs?", engine=engine, method=Explore(verifier=check))
+            assert upstream.calls.finished == 1
+    assert min(waited) <= 0.05
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
 @pytest.mark.parametrize("method", ["fixed", "explore", "refine"])
 async def test_thoughts_never_reach_a_merge(method: str, field: str) -> None:

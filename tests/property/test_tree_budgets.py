@@ -140,6 +140,18 @@ def spent(trace: Trace) -> float:
                for e in trace.events if isinstance(e, Answered))
 
 
+def misjudged(trace: Trace) -> int:
+    """Tokens by which prompts turned out longer than they were reckoned with before."""
+    asked: dict[str, int] = {}
+    missing = 0
+    for event in trace.events:
+        if isinstance(event, Asked):
+            asked[event.thread] = event.context
+        elif isinstance(event, Answered):
+            missing += max(0, event.prompt - asked[event.thread])
+    return missing
+
+
 def most_live(trace: Trace) -> int:
     """The most context tokens that open requests held at once."""
     held: dict[str, int] = {}
@@ -193,7 +205,7 @@ def check(budget: Budget, trace: Trace, ids: bool) -> None:
     for event in trace.events:
         if isinstance(event, Answered) and ids:
             assert within(event.prompt + event.generated, budget.window)
-    slack = 0.0 if ids else PRICE.of(prompt=400 * len(threads))  # prompts are guessed by length
+    slack = 0.0 if ids else PRICE.of(prompt=misjudged(trace), generated=3 * len(threads))
     assert within(spent(trace), budget.cost, slack + 1e-9)
 
 

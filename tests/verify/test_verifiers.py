@@ -50,6 +50,21 @@ def test_the_value_of_a_part_is_what_is_checked() -> None:
     assert check(Exact("7"), "Answer: 8", value="7").ok
 
 
+@pytest.mark.parametrize("verifier", [
+    Exact("7"), Code("assert False"), Puzzle(), Math("x + 1")])
+def test_who_knows_the_whole_answer_cannot_tell_of_a_part_of_the_question(verifier: Any) -> None:
+    assert check(verifier, "Answer: 8", PUZZLE, task="the first half") == Verdict(None)
+    assert check(verifier, "Answer: 8", PUZZLE).ok is False
+
+
+def test_a_users_function_is_given_the_task_of_a_part() -> None:
+    seen: list[str] = []
+    verifier = Function(lambda question, answer: not seen.append(question))
+    assert check(verifier, "a", "all", task="some").ok
+    assert check(verifier, "a", "all").ok
+    assert seen == ["some", "all"]
+
+
 def test_a_puzzle_is_checked_by_its_rules_and_anything_else_is_not() -> None:
     assert check(Puzzle(), "39-29=10,20/10=2,46*2=92", PUZZLE).ok
     wrong = check(Puzzle(), "46+46=92", PUZZLE)
@@ -139,7 +154,7 @@ def test_every_verifier_has_a_name_that_makes_it(tmp_path: Any) -> None:
     tests.write_text("assert True")
     prompts = load_prompts()
     kinds = {"judge": Judge, "auto": Puzzle, "exact:4": Exact, "math:x^2": Math,
-             f"code:{tests}": Code, None: Puzzle}
+             f"code:{tests}": Code, "function:math:isclose": Function, None: Puzzle}
     for name, kind in kinds.items():
         assert type(make_verifier(name, prompts)) is kind
     assert make_verifier("none", prompts) is None
@@ -150,6 +165,9 @@ def test_every_verifier_has_a_name_that_makes_it(tmp_path: Any) -> None:
     ("code:", "the verifier `code` needs a value."),
     ("jugde", "there is no verifier `jugde`. Known: "),
     ("judge:me", "there is no verifier `judge:me`."),
+    ("function:", "the verifier `function` needs a value."),
+    ("function:nowhere:check", "cannot import `nowhere` for the verifier `function:nowhere:check`"),
+    ("function:math:pi", "there is no function `pi` in `math`."),
     ("code:missing.py", "cannot read the tests missing.py: No such file or directory"),
 ])
 def test_a_wrong_name_is_one_clear_error(name: str, says: str) -> None:

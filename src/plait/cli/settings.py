@@ -60,6 +60,8 @@ class Settings:
     policy: str | None = None
     """A name (see `plait.policy.decide`), or a policy file, *.toml."""
     threshold: int | None = None
+    plan: str | None = None
+    """Options of the method `plan`: "judge, straggler=cut, percentile=0.9"."""
     window: int | None = None
     cost: float | None = None
     prices: str | None = None
@@ -104,7 +106,8 @@ class Settings:
         return read_policy(self.policy)
 
     def _directions(self) -> Directions:
-        given = self._given("attempts", "merge", "verify", "prompts", "window", "threshold")
+        given = self._given("attempts", "merge", "verify", "prompts", "window", "threshold",
+                            "plan")
         if self.rounds is not None:
             try:
                 given["rounds"] = tuple(int(count) for count in self.rounds.split(","))

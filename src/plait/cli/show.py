@@ -64,8 +64,14 @@ def decision_lines(events: Iterable[Event]) -> list[str]:
     for event in events:
         if isinstance(event, Decided):
             return [f"the policy {event.policy} chose {event.method}: {event.why}",
-                    f"it looked at {', '.join(event.inputs)}"]
+                    f"it looked at {', '.join(map(_in_words, event.inputs))}"]
     return ["no policy was asked"]
+
+
+def _in_words(given: str) -> str:
+    """``estimated_cost=1013`` as ``estimated cost 1013``."""
+    name, _, value = given.partition("=")
+    return f"{name.replace('_', ' ')} {value}"
 
 
 def print_json(value: object) -> None:

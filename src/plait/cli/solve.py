@@ -88,8 +88,9 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
                                                  "3.")] = None,
     merge: Annotated[str | None, typer.Option(help="vote, vote:confidence, best, synthesize, "
                                               "hierarchical, adaptive or concat.")] = None,
-    verify: Annotated[str | None, typer.Option(help="none, judge, exact:ANSWER, math:ANSWER or "
-                                               "code:FILE; puzzles are checked anyway.")] = None,
+    verify: Annotated[str | None, typer.Option(help="none, judge, exact:ANSWER, math:ANSWER, "
+                                               "code:FILE or function:MODULE:NAME; puzzles are "
+                                               "checked anyway.")] = None,
     prompts: Annotated[str | None, typer.Option(help="instruct, reasoning, or a folder with "
                                                 "prompts.")] = None,
     rounds: Annotated[str | None, typer.Option(help="refine: threads in each round "
@@ -101,8 +102,11 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
                                                "(*.toml) as `plait tune` writes it.")] = None,
     threshold: Annotated[int | None, typer.Option(help="threshold: tokens in one thread above "
                                                   "which it may plan [400].")] = None,
-    window: Annotated[int | None, typer.Option(help="plan: tokens of context that a thread works "
-                                               "with before it starts clean [4096].")] = None,
+    window: Annotated[int | None, typer.Option(help="Tokens of context that a thread works with "
+                                               "before it starts clean, and that a merge reads "
+                                               "[4096; whole attempts: the engine's].")] = None,
+    plan: Annotated[str | None, typer.Option(help="plan: its options, such as \"check, judge, "
+                                             "straggler=cut, percentile=0.9\".")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say why it was answered in this "
                                           "way.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer only.")] = False,
@@ -119,7 +123,7 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
              "seconds": seconds, "width": width, "depth": depth, "attempts": attempts,
              "merge": merge, "verify": verify, "prompts": prompts, "rounds": rounds,
              "roles": roles, "policy": policy, "threshold": threshold, "window": window,
-             "cost": cost}
+             "plan": plan, "cost": cost}
     settings = load_settings(flags, os.environ, Path.cwd())
     job = Job(settings.request(_read(prompt)), settings, mode_for(json=json, quiet=quiet), compare,
               settings.decider(), explain)

@@ -6,14 +6,12 @@ method has an effective `Window` far below the engine's, its prompt holds what i
 clean context (`reset`). How full contexts became stands in the `report`.
 """
 
-from plait.context.relevance import CHARS, clip, relevant, slices
+from plait.context.relevance import clip, relevant, slices
 from plait.context.report import ContextMeter, ContextReport, report_contexts
 from plait.context.reset import Notes, write_on
-from plait.context.window import DEFAULT_WINDOW, Window
+from plait.context.window import Window
 
 __all__ = [
-    "CHARS",
-    "DEFAULT_WINDOW",
     "ContextMeter",
     "ContextReport",
     "Notes",

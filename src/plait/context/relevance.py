@@ -10,10 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from math import log
 
-from plait.core import estimate_tokens
+from plait.core import CHARS, estimate_tokens
 
-CHARS = 4
-"""Characters a token, as `estimate_tokens` counts."""
 OVERLAP = 8
 """The share of a slice (1/8) that the next one repeats, so that no sentence is cut in both."""
 _WORD = re.compile(r"\w{3,}")

@@ -15,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from plait.context.relevance import CHARS
 from plait.context.window import Window
-from plait.core import Sampling
+from plait.core import CHARS, Chunk, Sampling
 from plait.core.reading import END_THINK as CLOSE
 from plait.core.reading import THINK as OPEN
 from plait.interfaces import Thread
+from plait.prompts import Prompts
 
 MOST_RESETS = 16
 """A model that never comes to an end is stopped after so many."""
@@ -33,16 +33,21 @@ class Notes:
     ask: str
     resume: str
 
+    @classmethod
+    def of(cls, prompts: Prompts) -> Notes:
+        """As the set ``prompts`` says it."""
+        return cls(f"\n\n{prompts['state'].fill({})}\n", f"\n\n{prompts['resume'].fill({})}\n\n")
+
 
 async def write_on(
     thread: Thread, window: Window, notes: Notes, *, keep: bool = False,
-    sampling: Sampling | None = None, on_text: Callable[[str], None] | None = None,
+    sampling: Sampling | None = None, on_chunk: Callable[[Chunk], None] | None = None,
     state: Callable[[], str] | None = None,
 ) -> str:
     """Let the model write to its end within ``window``; what it wrote since the last reset, or
     with ``keep`` all of it, states excepted.
 
-    ``on_text`` gets the text as it comes, states excepted. ``state`` may give the state itself,
+    ``on_chunk`` gets the chunks as they come, states excepted. ``state`` may give the state itself,
     with what is to be done behind it, so that the model is not asked for it; "" leaves it to the
     model. Where a reset came in the middle of thoughts, the text begins with an opening tag of
     thoughts again. ``thread.finish`` says how it ended; ``length`` also means that it was given up
@@ -57,8 +62,8 @@ async def write_on(
         full = thread.held + limit
         async with thread.write(limit=limit, sampling=sampling) as stream:
             async for chunk in stream:
-                if on_text is not None and chunk.text:
-                    on_text(chunk.text)
+                if on_chunk is not None:
+                    on_chunk(chunk)
         written = thread.text[since:]
         kept += written if keep else ""
         if not (thread.finish == "length" and thread.held >= full) and thread.finish != "window":

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from plait.core import DEFAULT_WINDOW, LEAST_WINDOW
 from plait.errors import UsageError
 
-DEFAULT_WINDOW = 4096
-"""Tokens. Where accuracy begins to fall differs by model; this is far on the safe side of all."""
 STATE_SHARE = 8
-LEAST_WINDOW = 64
 LEAST_WRITING = 16
 """A thread whose prompt fills its window may still write so much at a time."""
 
@@ -28,9 +26,9 @@ class Window:
     @classmethod
     def within(cls, wanted: int | None, hard: int | None) -> Window:
         """The window that is ``wanted`` (None: the default), but never more than the ``hard`` one
-        that the engine or the budget sets."""
+        that the engine or the budget sets. Raises `UsageError` for one that is too small."""
         tokens = DEFAULT_WINDOW if wanted is None else wanted
-        return cls(max(LEAST_WINDOW, tokens if hard is None else min(tokens, hard)))
+        return cls(tokens if hard is None or tokens <= hard else max(LEAST_WINDOW, hard))
 
     @property
     def state(self) -> int:

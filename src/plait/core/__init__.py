@@ -3,8 +3,19 @@
 from plait.core.outcome import Outcome, Result, Status
 from plait.core.part import Part, Verdict
 from plait.core.reading import after_thinking
-from plait.core.request import Budget, Directions, Plan, Price, Request, Room, Sampling
+from plait.core.request import (
+    DEFAULT_WINDOW,
+    LEAST_WINDOW,
+    Budget,
+    Directions,
+    Plan,
+    Price,
+    Request,
+    Room,
+    Sampling,
+)
 from plait.core.text import (
+    CHARS,
     Author,
     CallDelta,
     Chunk,
@@ -20,6 +31,9 @@ from plait.core.text import (
 )
 
 __all__ = [
+    "CHARS",
+    "DEFAULT_WINDOW",
+    "LEAST_WINDOW",
     "Author",
     "Budget",
     "CallDelta",

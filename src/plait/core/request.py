@@ -123,6 +123,12 @@ class Room:
     window: int | None = None
 
 
+DEFAULT_WINDOW = 4096
+"""Tokens of context that a thread or a merger is taken to make good use of where nobody says
+otherwise. Where accuracy begins to fall differs by model; this is far on the safe side of all."""
+LEAST_WINDOW = 64
+
+
 @dataclass(frozen=True, slots=True)
 class Directions:
     """How a method that directs a model is to work. None: the method's own default.
@@ -130,7 +136,9 @@ class Directions:
     ``attempts``: threads that `explore` makes at most, `fixed` exactly. ``merge`` and ``verify``
     are names (see `plait.registry`), ``prompts`` the name of a prompt set or a folder with one.
     ``rounds``: threads in each round of `refine`. ``window``: the effective window of every thread
-    of `plan` in tokens (see `plait.context`). ``threshold``: tokens of an answer in one thread
+    and merger in tokens (see `plait.context`); where it is not said, attempts at the whole question
+    are written as one thread would write them. ``plan``: options of `plan`, as
+    `plait.methods.PlanOptions.parse` reads them. ``threshold``: tokens of an answer in one thread
     above which the policy `threshold` considers to plan.
     """
 
@@ -141,10 +149,13 @@ class Directions:
     rounds: tuple[int, ...] = (8, 4, 1)
     window: int | None = None
     threshold: int | None = None
+    plan: str = ""
 
     def __post_init__(self) -> None:
         if self.attempts is not None and self.attempts <= 0:
             raise UsageError(f"`attempts` is {self.attempts!r} but must be above 0")
+        if self.window is not None and self.window < LEAST_WINDOW:
+            raise UsageError(f"`window` is {self.window!r} but must be at least {LEAST_WINDOW}")
         if self.threshold is not None and self.threshold < 0:
             raise UsageError(f"`threshold` is {self.threshold!r} but must be at least 0")
         if not self.rounds or min(self.rounds) <= 0 or self.rounds[-1] != 1:

@@ -75,9 +75,13 @@ class Segment:
     """Length in tokens: exact where ``ids`` or the engine's count exist, else estimated."""
 
 
+CHARS = 4
+"""Characters a token, about: what lengths are estimated by where nobody counts tokens."""
+
+
 def estimate_tokens(text: str) -> int:
-    """About how many tokens ``text`` has when nobody can count them: four characters each."""
-    return (len(text) + 3) // 4
+    """About how many tokens ``text`` has when nobody can count them."""
+    return -(-len(text) // CHARS)
 
 
 @dataclass(frozen=True, slots=True)

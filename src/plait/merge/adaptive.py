@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from plait.core import Outcome, Part, Request
+from plait.core import DEFAULT_WINDOW, Outcome, Part, Request
 from plait.interfaces import Merge, Thread
-from plait.merge.asking import WINDOW, Synthesize, nothing, room
+from plait.merge.asking import Synthesize, nothing, room
 from plait.merge.hierarchical import FAN, Hierarchical
 from plait.merge.votes import Vote, decide, is_tie, tally
 from plait.prompts import Prompts, load_prompts
@@ -18,7 +18,7 @@ AGREE = 0.5
 
 
 def choose_merge(
-    parts: Sequence[Part], question: str, window: int = WINDOW, fan: int = FAN
+    parts: Sequence[Part], question: str, window: int = DEFAULT_WINDOW, fan: int = FAN
 ) -> tuple[Choice, str]:
     """Which merge suits the usable ``parts``, and why. At least one has to be usable.
 
@@ -49,7 +49,7 @@ class Adaptive:
     name = "adaptive"
 
     def __init__(
-        self, prompts: Prompts | None = None, window: int = WINDOW, fan: int = FAN
+        self, prompts: Prompts | None = None, window: int = DEFAULT_WINDOW, fan: int = FAN
     ) -> None:
         prompts = prompts or load_prompts()
         self._window, self._fan = window, fan

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from random import Random
 
-from plait.core import Outcome, Part, Request
+from plait.core import CHARS, DEFAULT_WINDOW, Outcome, Part, Request
 from plait.interfaces import Thread
 from plait.prompts import (
     Prompts,
@@ -20,10 +20,6 @@ from plait.prompts import (
     unquoted,
 )
 
-WINDOW = 4096
-"""The effective window in tokens that a merger is taken to have, where nobody says otherwise."""
-CHARS = 4
-"""Characters a token, about; only used to decide what is long."""
 _BEST = re.compile(r"best(?: answer)?(?: is)?\W{0,8}(\d{1,4})\b", re.IGNORECASE)
 
 
@@ -80,7 +76,7 @@ class Synthesize:
 
     name = "synthesize"
 
-    def __init__(self, prompts: Prompts | None = None, window: int = WINDOW) -> None:
+    def __init__(self, prompts: Prompts | None = None, window: int = DEFAULT_WINDOW) -> None:
         self._prompts = prompts or load_prompts()
         self._window = window
 
@@ -104,7 +100,7 @@ class Best:
 
     name = "best"
 
-    def __init__(self, prompts: Prompts | None = None, window: int = WINDOW) -> None:
+    def __init__(self, prompts: Prompts | None = None, window: int = DEFAULT_WINDOW) -> None:
         self._prompts = prompts or load_prompts()
         self._window = window
 

@@ -4,7 +4,9 @@ DeepConf takes, for every token, the mean log-probability of the k likeliest one
 a sliding window, and rates a trace by its least confident window: one place where the model was
 lost spoils what follows, however sure it is later. Servers in general report the log-probability
 of the token that was drawn, so that is what is averaged here; the window and the minimum are the
-paper's. The result is given as a probability, ``exp`` of the mean, so that it is between 0 and 1.
+paper's. Its online filter, which stops traces while they are being written, is not here: attempts
+are stopped by the vote (`plait.methods.explore`). The result is given as a probability, ``exp`` of
+the mean, so that it is between 0 and 1.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plait.core import Outcome, Part, Request
+from plait.core import DEFAULT_WINDOW, Outcome, Part, Request
 from plait.interfaces import ChildSpec, Thread
-from plait.merge.asking import WINDOW, Synthesize, nothing, room, shown
-from plait.prompts import Prompts, behind_thoughts, load_prompts, make_spec, note_prompt, split
+from plait.merge.asking import Synthesize, nothing, room, shown
+from plait.prompts import Prompts, load_prompts, make_spec, note_prompt, split, write_answer
 
 FAN = 6
 """Parts that one merger gets at most: more of them are read worse than fewer twice."""
@@ -28,7 +28,7 @@ class Hierarchical:
     name = "hierarchical"
 
     def __init__(
-        self, prompts: Prompts | None = None, window: int = WINDOW, fan: int = FAN
+        self, prompts: Prompts | None = None, window: int = DEFAULT_WINDOW, fan: int = FAN
     ) -> None:
         self._prompts = prompts or load_prompts()
         self._window = window
@@ -89,16 +89,6 @@ class Hierarchical:
         outcomes = await thread.wait(list(children.values())) if children else []
         found = dict(zip(children, outcomes, strict=True))
         return [found.get(k) for k in range(len(groups))]
-
-
-async def write_answer(thread: Thread) -> Outcome:
-    """A child that writes one answer; its value is what follows the thoughts."""
-    async with thread.write() as stream:
-        async for _ in stream:
-            pass
-    if thread.finish in ("budget", "window", "length"):
-        return Outcome("budget", thread.text, reason=f"it was cut off ({thread.finish})")
-    return behind_thoughts(Outcome("done", thread.text))
 
 
 def pack(parts: Sequence[Part], characters: int, fan: int) -> list[list[Part]]:

@@ -116,8 +116,8 @@ def decide(parts: Sequence[Part], request: Request, weigh: Weigh) -> tuple[Outco
     """The outcome of a vote, and how it came about in a line."""
     candidates = tally(parts, request.question, weigh, request.seed)
     if not candidates:
-        why = "no part has an answer to vote on" if any(p.usable for p in parts) else (
-            "no part can be used")
+        why = ("no part has a short answer to vote on (other merges read whole texts)"
+               if any(p.usable for p in parts) else "no part can be used")
         return Outcome("failed", reason=why), why
     actual = weighs(parts, weigh)
     winner, voters = candidates[0], sum(c.votes for c in candidates)

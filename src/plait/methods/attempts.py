@@ -14,7 +14,7 @@ from plait.core import Outcome, Part
 from plait.interfaces import Child, ChildSpec, Thread
 from plait.merge import tally
 from plait.methods.work import Work, as_outcome
-from plait.prompts import Prompts, make_spec, note_prompt, split
+from plait.prompts import make_spec, note_prompt, split
 
 TEMPERATURES = (0.6, 0.8, 1.0)
 """Of the attempts after the first, in turn, where the request is greedy."""
@@ -23,10 +23,10 @@ TEMPERATURES = (0.6, 0.8, 1.0)
 class Attempts:
     """The attempts of one run. `parts` holds what those that ended came to, in their order."""
 
-    def __init__(self, root: Thread, work: Work, prompts: Prompts) -> None:
+    def __init__(self, root: Thread, work: Work) -> None:
         self._root = root
         self._work = work
-        self._prompts = prompts
+        self._prompts = prompts = work.prompts
         self._strategies = [s.strip() for s in prompts["strategies"].text.splitlines() if s.strip()]
         self._found: dict[int, Part] = {}
         self.children: list[Child] = []

@@ -23,7 +23,7 @@ from plait.interfaces import Merge, Method, Opening, Thread, Verifier
 from plait.merge import Vote, cannot_turn, is_sure, least_votes, tally
 from plait.merge.votes import SURE
 from plait.methods.attempts import Attempts, why_none
-from plait.methods.work import Work
+from plait.methods.work import Work, check_merged
 from plait.prompts import Prompts, load_prompts
 
 ATTEMPTS = 8
@@ -45,14 +45,15 @@ class Explore:
 
     ``attempts``: the most that are made. ``merge``: a vote unless given. ``verifier``: checks each
     answer as soon as it is there. ``inner``: how each attempt works; None: it just writes.
-    ``sure``: the posterior probability at which a vote counts as settled, above 0.5.
+    ``sure``: the posterior probability at which a vote counts as settled, above 0.5. ``window``:
+    the effective window of an attempt in tokens (see `Work`).
     Raises `UsageError` for values out of range.
     """
 
     def __init__(
         self, *, attempts: int = ATTEMPTS, merge: Merge | None = None,
         verifier: Verifier | None = None, prompts: Prompts | None = None,
-        inner: Method | None = None, sure: float = SURE,
+        inner: Method | None = None, sure: float = SURE, window: int | None = None,
     ) -> None:
         if attempts <= 0 or not 0.5 < sure <= 1.0:
             raise UsageError(f"`explore` got {attempts} attempts and `sure` {sure:g}",
@@ -63,14 +64,15 @@ class Explore:
         self._prompts = prompts or load_prompts()
         self._inner = inner
         self._sure = sure
+        self._window = window
 
     async def run(
         self, root: Thread, request: Request, plan: Plan, opening: Opening
     ) -> Outcome:
         weighed = isinstance(self._merge, Vote) and self._merge.weigh == "confidence"
-        work = Work(request, plan, opening, self._verifier, confidence=weighed,
-                    own=not opening.prompt.messages, inner=self._inner)
-        attempts = Attempts(root, work, self._prompts)
+        work = Work(request, plan, opening, self._prompts, self._verifier, confidence=weighed,
+                    own=not opening.prompt.messages, inner=self._inner, window=self._window)
+        attempts = Attempts(root, work)
 
         def stand() -> Stand:
             return self.stand(attempts.parts, request)
@@ -116,7 +118,8 @@ class Explore:
         if right:
             return max(right, key=lambda p: p.verdict.score if p.verdict else 0.0).chosen()
         if any(p.usable for p in parts):
-            return await self._merge.merge(root, request, parts)
+            outcome = await self._merge.merge(root, request, parts)
+            return await check_merged(self._verifier, root, request, outcome, parts)
         why = why_none(parts)
         first = parts[0] if parts else None
         if work.own and self._inner is None and first is not None and first.ok and (

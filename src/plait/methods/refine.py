@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from plait.core import Outcome, Part, Plan, Request
+from plait.core import DEFAULT_WINDOW, Outcome, Part, Plan, Request
 from plait.interfaces import Opening, Thread, Verifier
 from plait.merge import Vote
-from plait.merge.asking import WINDOW, room, shown
+from plait.merge.asking import room, shown
 from plait.methods.attempts import Attempts, why_none
 from plait.methods.work import Work
 from plait.prompts import Prompts, load_prompts, make_spec, note_prompt, split
@@ -27,12 +27,12 @@ TEMPERATURE = 0.8
 
 
 class Refine:
-    """``rounds``: threads in each round, the last one being 1. ``window``: tokens that a reader can
+    """``rounds``: threads in each round, the last one being 1. ``window``: tokens that a thread can
     make use of. For models that chat; others cannot be given references."""
 
     def __init__(
         self, *, rounds: Sequence[int] = ROUNDS, verifier: Verifier | None = None,
-        prompts: Prompts | None = None, window: int = WINDOW,
+        prompts: Prompts | None = None, window: int | None = None,
     ) -> None:
         self._rounds = tuple(rounds)
         self._verifier = verifier
@@ -45,8 +45,9 @@ class Refine:
         if not opening.prompt.messages:
             return Outcome("failed", reason="refining needs a model that chats: it is shown"
                                             " earlier attempts")
-        work = Work(request, plan, opening, self._verifier, retries=1)
-        first = Attempts(root, work, self._prompts)
+        work = Work(request, plan, opening, self._prompts, self._verifier, retries=1,
+                    window=self._window)
+        first = Attempts(root, work)
         await root.wait([first.start() for _ in range(self._rounds[0])])
         parts = first.parts
         for number, count in enumerate(self._rounds[1:], start=2):
@@ -72,7 +73,7 @@ class Refine:
         """One round: ``count`` threads that read all of ``usable``. Parts in their order."""
         note_prompt(root, self._prompts["refine"])
         before, question = split(work.request)
-        most = room(self._window, work.request)
+        most = room(self._window or DEFAULT_WINDOW, work.request)
         specs = []
         for index in range(count):
             order = list(usable)

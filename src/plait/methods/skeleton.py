@@ -25,7 +25,7 @@ from plait import puzzles
 from plait.core import Outcome, Part, Plan, Request
 from plait.interfaces import Opening, Thread, Verifier
 from plait.merge import Concat
-from plait.methods.work import Work
+from plait.methods.work import Work, check_merged
 from plait.prompts import Prompts, ask, load_prompts, make_spec, note_prompt, one_line, split
 
 MOST_POINTS = 20
@@ -72,12 +72,15 @@ def read_outline(text: str) -> list[Point]:
 
 
 class Skeleton:
-    """See the module's docstring. For models that chat."""
+    """See the module's docstring. For models that chat. ``window``: the effective window of a point
+    in tokens (see `Work`)."""
 
     def __init__(
-        self, *, verifier: Verifier | None = None, prompts: Prompts | None = None
+        self, *, verifier: Verifier | None = None, prompts: Prompts | None = None,
+        window: int | None = None,
     ) -> None:
         self._verifier = verifier
+        self._window = window
         self._prompts = prompts or load_prompts()
 
     async def run(
@@ -104,16 +107,17 @@ class Skeleton:
             root.note(f"the point {part.label!r} is missing: {part.reason or 'rejected'}",
                       warning=True)
         outcome = await Concat(titled=True).merge(root, request, parts)
-        checked = self._verifier is not None and all(
-            p.verdict is not None and p.verdict.ok for p in parts)
-        return replace(outcome, verified=True if checked else None)
+        if all(p.verdict is not None and p.verdict.ok for p in parts):
+            return replace(outcome, verified=True)
+        return await check_merged(self._verifier, root, request, outcome, parts)
 
     async def _expand(
         self, root: Thread, request: Request, plan: Plan, opening: Opening, points: list[Point]
     ) -> list[Part]:
         """All points side by side; a part for each, in their order."""
         note_prompt(root, self._prompts["point"])
-        work = Work(request, plan, opening, self._verifier, retries=1)
+        work = Work(request, plan, opening, self._prompts, self._verifier, retries=1,
+                    window=self._window)
         before, question = split(request)
         outline = "\n".join(f"{p.number}. {p.title}" for p in points)
         specs = [(make_spec(self._prompts["point"], {

@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from plait.core import Outcome, Part, Plan, Request, Sampling, after_thinking
+from plait.context import Notes, Window, write_on
+from plait.core import Chunk, Outcome, Part, Plan, Request, Sampling, after_thinking
 from plait.core.answers import LONGEST, read_value
 from plait.interfaces import ChildSpec, Method, Opening, Thread, Verifier
 from plait.merge import Confidence
+from plait.prompts import Prompts
 
 AGAIN = 0.7
 """The temperature of another try where the first was greedy: greedy, it would say the same."""
@@ -27,17 +29,20 @@ class Work:
 
     ``own``: they continue the engine's own opening, and are read as it says. ``inner``: the
     method by which each of them works, None to just write. ``confidence``: keep the
-    log-probabilities of what they write.
+    log-probabilities of what they write. ``window``: the effective window of those that are asked
+    in a prompt of ``prompts``; None: the engine's.
     """
 
     request: Request
     plan: Plan
     opening: Opening
+    prompts: Prompts
     verifier: Verifier | None = None
     retries: int = 0
     confidence: bool = False
     own: bool = False
     inner: Method | None = None
+    window: int | None = None
 
     async def write_part(self, thread: Thread, label: str, task: str = "") -> Part:
         """The part that ``thread`` writes: checked, and not ok if every try failed.
@@ -98,12 +103,23 @@ class Work:
                 return Part("", ok=False, reason=outcome.reason or f"it ended {outcome.status}")
             return Part(outcome.value, short_value(outcome.value))
         confidence = Confidence()
-        async with thread.write(sampling=self._sampling(again)) as stream:
-            async for chunk in stream:
-                confidence.feed(chunk.logprobs or ())
+
+        def take(chunk: Chunk) -> None:
+            confidence.feed(chunk.logprobs or ())
+
+        sampling = self._sampling(again)
+        if self.own or self.window is None:
+            async with thread.write(sampling=sampling) as stream:
+                async for chunk in stream:
+                    take(chunk)
+            text = thread.text
+        else:
+            window = Window.within(self.window, thread.room.window)
+            text = await write_on(thread, window, Notes.of(self.prompts), sampling=sampling,
+                                  on_chunk=take)
         if thread.finish not in ("eos", "stop"):
             return Part("", ok=False, reason=f"it was cut off ({thread.finish})")
-        answer = (self.opening.read if self.own else after_thinking)(thread.text)
+        answer = (self.opening.read if self.own else after_thinking)(text)
         if answer is None:
             return Part("", ok=False, reason="it wrote no answer")
         return Part(answer, short_value(answer), confidence=confidence.value)
@@ -115,6 +131,23 @@ class Work:
         if again and sampling.temperature == 0:
             sampling = replace(sampling, temperature=AGAIN)
         return sampling
+
+
+async def check_merged(
+    verifier: Verifier | None, thread: Thread, request: Request, outcome: Outcome,
+    parts: Sequence[Part],
+) -> Outcome:
+    """``outcome``, checked if it is something that a merge has written. One of the ``parts`` that a
+    merge has chosen was checked before."""
+    chosen = outcome.thread and any(outcome.thread == part.thread for part in parts)
+    if verifier is None or not outcome.ok or outcome.value is None or chosen:
+        return outcome
+    verdict = await verifier.verify(
+        thread, request, Part(outcome.value, label="the answer", thread=outcome.thread))
+    if verdict.ok is False:
+        return replace(outcome, status="malformed", verified=False, reason=(
+            f"verification rejected the merged answer: {verdict.reason or verifier.name}"))
+    return replace(outcome, verified=verdict.ok)
 
 
 def short_value(answer: str) -> str | None:

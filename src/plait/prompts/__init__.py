@@ -1,6 +1,13 @@
 """Prompts as files (`library`), children's text as quotations (`quote`), one call (`asking`)."""
 
-from plait.prompts.asking import ask, behind_thoughts, make_spec, note_prompt, split
+from plait.prompts.asking import (
+    ask,
+    behind_thoughts,
+    make_spec,
+    note_prompt,
+    split,
+    write_answer,
+)
 from plait.prompts.library import SETS, Prompts, Template, load_prompts
 from plait.prompts.quote import defuse, excerpt, numbered, one_line, quote, unquoted
 
@@ -20,4 +27,5 @@ __all__ = [
     "quote",
     "split",
     "unquoted",
+    "write_answer",
 ]

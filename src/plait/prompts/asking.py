@@ -57,3 +57,13 @@ def behind_thoughts(outcome: Outcome) -> Outcome:
     if outcome.ok and value is None:
         return replace(outcome, status="malformed", value=None, reason="it wrote no answer")
     return replace(outcome, value=value)
+
+
+async def write_answer(thread: Thread) -> Outcome:
+    """A child that writes one answer; its value is what follows the thoughts."""
+    async with thread.write() as stream:
+        async for _ in stream:
+            pass
+    if thread.finish in ("budget", "window", "length"):
+        return Outcome("budget", thread.text, reason=f"it was cut off ({thread.finish})")
+    return behind_thoughts(Outcome("done", thread.text))

@@ -80,6 +80,8 @@ class Upstream:
         """Tags that the model's tokenizer does not know: it cuts them into letters."""
         self.hidden: set[str] = set()
         """Paths that are not there."""
+        self.failing: dict[str, int] = {}
+        """Paths that answer with this status."""
         self.url = ""
 
     async def __aenter__(self) -> Upstream:
@@ -144,6 +146,8 @@ class Upstream:
             return _refuse(401, "wrong key")
         if path in self.hidden:
             return _refuse(404, "File Not Found")
+        if path in self.failing:
+            return _refuse(self.failing[path], "it fails")
         body = orjson.loads(await request.read() or b"{}")
         if path in ("/v1/completions", "/v1/chat/completions") or (
             path == "/completion" and self._dialect == "llamacpp"

@@ -14,7 +14,11 @@ from plait.interfaces import Thread
 Says = bool | float | Verdict | None
 Check = Callable[[str, str], Says | Awaitable[Says]]
 """``check(question, answer)``: right or wrong, a score from 0 to 1, a `Verdict`, or None for
-"cannot tell". May be a coroutine function."""
+"cannot tell". For a part of a question, ``question`` is its task. May be a coroutine function."""
+
+
+WHOLE = Verdict(None)
+"""Of a part of the question, by a verifier that knows the answer to all of it: it cannot tell."""
 
 
 def answer_of(part: Part) -> str:
@@ -24,7 +28,8 @@ def answer_of(part: Part) -> str:
 
 class Exact:
     """Is the short answer the expected one? Numbers count as numbers (``0.5`` is ``1/2``);
-    ``tolerance`` is the relative error that is forgiven between them."""
+    ``tolerance`` is the relative error that is forgiven between them. Of a part of the question it
+    cannot tell."""
 
     name = "exact"
 
@@ -33,6 +38,8 @@ class Exact:
         self._tolerance = Fraction(tolerance)
 
     async def verify(self, thread: Thread, request: Request, part: Part) -> Verdict:
+        if part.task:
+            return WHOLE
         answer = answer_of(part)
         if canonical(answer) == canonical(self._expected):
             return Verdict(True, 1.0)
@@ -52,7 +59,7 @@ class Puzzle:
 
     async def verify(self, thread: Thread, request: Request, part: Part) -> Verdict:
         answer = answer_of(part)
-        right = puzzles.check(request.question, answer)
+        right = puzzles.check(request.question, answer) if not part.task else None
         problem = puzzles.parse(request.question)
         if right is None or problem is None:
             return Verdict(None)  # no reason: most questions are no puzzles, and nobody need know
@@ -71,7 +78,7 @@ class Function:
 
     async def verify(self, thread: Thread, request: Request, part: Part) -> Verdict:
         try:
-            found = self._check(request.question, part.text)
+            found = self._check(part.task or request.question, part.text)
             if inspect.isawaitable(found):
                 found = await found
         except Exception as error:  # noqa: BLE001 - boundary: the user's code; recorded in the verdict

@@ -17,7 +17,7 @@ from plait.core import Part, Request, Verdict
 from plait.core.answers import canonical
 from plait.errors import UsageError
 from plait.interfaces import Thread
-from plait.verify.exact import answer_of
+from plait.verify.exact import WHOLE, answer_of
 from plait.verify.pool import Pool, server
 from plait.verify.sandbox import Limits
 
@@ -50,7 +50,8 @@ def formulas(limits: Limits = LIMITS) -> Pool:
 
 
 class Math:
-    """Is the answer equal to ``expected`` as mathematics: ``(x+1)^2`` and ``x^2+2x+1``?
+    """Is the answer equal to ``expected`` as mathematics: ``(x+1)^2`` and ``x^2+2x+1``? Of a part
+    of the question it cannot tell.
 
     ``pool``: of `formulas`; without one a process is made for this answer. Raises `UsageError`
     where math-verify is not installed.
@@ -69,6 +70,8 @@ class Math:
         self._pool = pool
 
     async def verify(self, thread: Thread, request: Request, part: Part) -> Verdict:
+        if part.task:
+            return WHOLE
         answer = answer_of(part)
         if canonical(answer) == canonical(self._expected):
             return Verdict(True, 1.0)

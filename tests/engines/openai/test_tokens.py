@@ -8,6 +8,7 @@ import pytest
 
 from plait import solve
 from plait.core import Plan, Prompt, Request, Sampling
+from plait.engines.openai import tokens
 from plait.testing.replies import Reply
 from plait.testing.scripted import cut_pieces
 from tests.engines.openai.help import chunks_of, served
@@ -71,3 +72,43 @@ async def test_a_text_is_encoded_once() -> None:
         assert upstream.paths.count("/tokenize") == asked + 1
         assert upstream.bodies[-1]["prompt"] == [
             upstream.token(piece) for piece in ("a", "b", *cut_pieces(" and"))]
+
+
+@pytest.mark.anyio
+async def test_a_failure_that_passes_leaves_the_tokenizer_in_use() -> None:
+    async with served("fine", dialect="vllm") as (upstream, engine):
+        await engine.connect()
+        upstream.failing["/tokenize"] = 500
+        assert await engine.token_counts(["so it is"]) == [None]
+        del upstream.failing["/tokenize"]
+        assert await engine.token_counts(["so it is"]) == [len(cut_pieces("so it is"))]
+
+
+@pytest.mark.anyio
+async def test_a_server_that_has_no_tokenizer_is_asked_once() -> None:
+    async with served("fine", dialect="vllm") as (upstream, engine):
+        await engine.connect()
+        upstream.hidden = {"/tokenize"}
+        before = upstream.paths.count("/tokenize")
+        assert await engine.token_counts(["one", "two"]) == [None, None]
+        assert upstream.paths.count("/tokenize") == before + 1
+
+
+@pytest.mark.anyio
+async def test_what_is_kept_of_a_tokenizer_is_bounded_by_its_size(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "MOST_KEPT", 60)
+    async with served("fine", dialect="vllm") as (upstream, engine):
+        await engine.connect()
+
+        async def asked(text: str) -> int:
+            before = upstream.paths.count("/tokenize")
+            assert await engine.token_counts([text]) == [len(cut_pieces(text))]
+            return upstream.paths.count("/tokenize") - before
+
+        assert [await asked("a" * 20), await asked("b" * 20)] == [1, 1]
+        assert await asked("a" * 20) == 0
+        assert await asked("c" * 30) == 1  # the oldest one has to go
+        assert [await asked("c" * 30), await asked("a" * 20)] == [0, 1]
+        assert [await asked("d" * 80), await asked("d" * 80)] == [1, 1]  # too long to be kept

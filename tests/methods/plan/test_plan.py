@@ -53,6 +53,15 @@ def test_a_part_gets_the_results_it_needs_and_no_others() -> None:
     assert start.after == ("0.0.0",)
 
 
+def test_a_plan_that_names_a_later_part_is_repaired() -> None:
+    shown = show(Model([plan(item("roof", "walls"), item("garden"), item("walls"))]))
+    (roof,) = [e for e in shown.started("worker") if e.label == "roof"]
+    assert roof.after == ("0.0.1",)
+    assert [e.label for e in shown.started("worker")] == ["garden", "walls", "roof"]
+    assert "> walls is ready" in shown.model.prompts("Work out roof.")[0]
+    assert (shown.result.fallback, shown.result.warnings) == (None, ())
+
+
 def test_an_undeclared_reference_makes_a_part_wait() -> None:
     roofing = item("roof", task="Take the result of walls, add 2.")
     shown = show(Model([plan(item("walls"), roofing)]))
@@ -195,6 +204,8 @@ def test_a_straggler_whose_hedge_is_slow_as_well_is_given_up() -> None:
 def test_a_straggler_is_cut_where_that_is_wanted_and_left_alone_where_not() -> None:
     cut = show(Model([plan(*SIX)], SLOW), PlanOptions(straggler="cut"))
     assert cut.ended("garden") == ["cancelled"]
+    assert cut.engine.calls.left == 1
+    assert cut.result.wall_seconds < 8
     off = show(Model([plan(*SIX)], SLOW), PlanOptions(straggler="off"))
     assert off.ended("garden") == ["done"]
     assert off.result.wall_seconds > 15
@@ -319,3 +330,20 @@ def test_width_bounds_the_parts_at_work() -> None:
 def test_options_out_of_range_are_usage_errors(options: dict[str, object], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         PlanOptions(**options)  # type: ignore[arg-type]
+
+
+def test_options_are_read_from_a_line() -> None:
+    assert PlanOptions.parse("") == PlanOptions()
+    assert PlanOptions.parse("judge, check=off,straggler = cut,percentile=0.9,split_above=500",
+                             2048) == PlanOptions(judge=True, straggler="cut", percentile=0.9,
+                                                  split_above=500, window=2048)
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("jugde", "`jugde` is no option of a plan"), ("judge=maybe", "must be on or off"),
+    ("window=9", "`window` is no option of a plan"), ("most=few", "must be a whole number"),
+    ("factor=", "must be a number"), ("straggler=shoot", "hedge, cut or off"),
+])
+def test_a_line_of_options_that_makes_no_sense_is_a_usage_error(text: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        PlanOptions.parse(text)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from plait.core import Message, Prompt, Request
 from plait.core.reading import after_thinking
 from plait.engines.openai.connect import Link
+from plait.engines.openai.errors import NotThere
 from plait.engines.openai.probe import Server
 from plait.engines.openai.wire import messages_json
 from plait.errors import EngineError, EngineRefused, UsageError
@@ -95,11 +96,12 @@ async def render_tokens(link: Link, model: str, messages: Sequence[Message]) -> 
 
 
 async def tokenize(link: Link, body: dict[str, object]) -> list[int]:
-    """The token ids that ``/tokenize`` gives. Raises `EngineError`."""
+    """The token ids that ``/tokenize`` gives. Raises `EngineError`, `NotThere` if it is something
+    else that answers there."""
     reply = await link.call("/tokenize", body)
     tokens = reply.get("tokens") if isinstance(reply, dict) else None
     if not isinstance(tokens, list):
-        raise EngineError(f"{link.where} does not say what the tokens are")
+        raise NotThere(f"{link.where} does not say what the tokens are")
     return tokens
 
 

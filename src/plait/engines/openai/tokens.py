@@ -12,56 +12,71 @@ from collections.abc import Sequence
 import anyio
 
 from plait.engines.openai.connect import Link
+from plait.engines.openai.errors import NotThere, WrongKey
 from plait.engines.openai.opening import detokenize, tokenize
 from plait.engines.openai.probe import Server
 from plait.errors import EngineError
 
 PATIENCE_SECONDS = 3.0
 """For all lengths that are asked for at once; those that are left are asked for another time."""
-_MOST_KEPT = 4096
+MOST_KEPT = 4_000_000
+"""Characters and ids of the texts that are kept, about; the oldest ones go."""
 _OVERHANG = 2
 """Tokens at the end of a text that a stop may have cut into."""
 
 
 class Tokenizer:
-    """Asks one server, once a text. After a refusal it asks no more."""
+    """Asks one server, once for each text of late. A server that has no tokenizer for us is asked
+    no more; a failure that may pass costs the text its ids, and the next one is asked for again."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
         self._known: dict[tuple[str, bool], tuple[int, ...]] = {}
+        self._held = 0
         self._tells = True
 
     async def counts(self, server: Server, texts: Sequence[str]) -> list[int | None]:
         """The length of each text in tokens."""
+        found: dict[str, int] = {}
         with anyio.move_on_after(PATIENCE_SECONDS):
             for text in texts:
-                await self.encode(server, text)
-        found = [self._known.get((text, False)) for text in texts]
-        return [None if ids is None else len(ids) for ids in found]
+                if (ids := await self.encode(server, text)) is not None:
+                    found[text] = len(ids)
+        return [found.get(text) for text in texts]
 
     async def encode(
         self, server: Server, text: str, *, opening: bool = False
     ) -> tuple[int, ...] | None:
         """The ids of ``text``; ``opening``: with the begin-of-text that the server would add."""
         key = text, opening
-        if key not in self._known and self._tells:
-            body: dict[str, object]
-            if server.dialect.native:
-                body = {"content": text, "add_special": opening, "parse_special": True}
-            elif server.dialect.tokenizes:
-                body = {"model": server.model, "prompt": text, "add_special_tokens": opening}
-            else:
-                self._tells = False
-                return None
-            try:
-                ids = await tokenize(self._link, body)
-            except EngineError:
-                self._tells = False
-                return None
-            if len(self._known) >= _MOST_KEPT:
-                self._known.clear()
-            self._known[key] = tuple(ids)
-        return self._known.get(key)
+        if key in self._known:
+            return self._known[key]
+        if not self._tells or not (server.dialect.native or server.dialect.tokenizes):
+            return None
+        body: dict[str, object] = {
+            "model": server.model, "prompt": text, "add_special_tokens": opening}
+        if server.dialect.native:
+            body = {"content": text, "add_special": opening, "parse_special": True}
+        try:
+            ids = tuple(await tokenize(self._link, body))
+        except (NotThere, WrongKey):
+            self._tells = False
+            return None
+        except EngineError:
+            return None
+        self._keep(key, ids)
+        return ids
+
+    def _keep(self, key: tuple[str, bool], ids: tuple[int, ...]) -> None:
+        """Keep ``ids``, and of the others as many of the latest as there is room for."""
+        size = len(key[0]) + len(ids)
+        if key in self._known or size > MOST_KEPT:
+            return
+        self._known[key] = ids
+        self._held += size
+        while self._held > MOST_KEPT:
+            oldest = next(iter(self._known))
+            self._held -= len(oldest[0]) + len(self._known.pop(oldest))
 
     async def splice(
         self, server: Server, parts: Sequence[str | tuple[int, ...]]

@@ -18,7 +18,7 @@ from functools import partial
 import anyio
 
 from plait.context import clip, write_on
-from plait.core import Outcome, Part
+from plait.core import Chunk, Outcome
 from plait.interfaces import Merge, Thread
 from plait.methods.plan.assemble import Assemble
 from plait.methods.plan.board import Board
@@ -27,7 +27,8 @@ from plait.methods.plan.crew import DECLINED, Crew
 from plait.methods.plan.job import GAP, Job
 from plait.methods.plan.reading import PlanReader
 from plait.methods.plan.subtask import SCHEMA
-from plait.prompts import behind_thoughts, numbered
+from plait.methods.work import check_merged
+from plait.prompts import behind_thoughts, numbered, quote
 
 CONFLICT = "the parts contradict each other: "
 LEAST_PACE = 8
@@ -96,8 +97,8 @@ async def _plan(course: _Course) -> Outcome | None:
     board, readers = crew.board, [PlanReader()]
     job.note_prompts(thread, "plan", "work")
 
-    def take(text: str) -> None:
-        for subtask in readers[-1].feed(text):
+    def take(chunk: Chunk) -> None:
+        for subtask in readers[-1].feed(chunk.text):
             crew.add(subtask)
         crew.poll()
 
@@ -110,7 +111,7 @@ async def _plan(course: _Course) -> Outcome | None:
 
     began = anyio.current_time()
     sampling = replace(job.request.sampling, schema=SCHEMA)
-    await write_on(thread, job.window, job.notes, sampling=sampling, on_text=take, state=state)
+    await write_on(thread, job.window, job.notes, sampling=sampling, on_chunk=take, state=state)
     if thread.tokens >= LEAST_PACE:
         course.pace = (anyio.current_time() - began) / thread.tokens
     if thread.finish in ("budget", "window", "length"):
@@ -212,9 +213,9 @@ async def _settle(course: _Course, rounds: int) -> list[Conflict]:
         share = course.job.window.parts // len(units)
         shown = numbered([clip(u.text, share) for u in units], "Part", [u.name for u in units])
         for unit in units:
-            crew.redo(unit, f"Parts of this contradict each other: {_about(conflicts)}. Check"
-                      " yours again, and say which value is right. What they say is quoted here,"
-                      f" every line marked with \">\":{GAP}{shown}", seen)
+            crew.redo(unit, "Parts of this contradict each other. Check yours again, and say what"
+                      " is right. What it is about, and what they say, is quoted here, every line"
+                      f" marked with \">\":{GAP}{quote(_about(conflicts))}{GAP}{shown}", seen)
         await crew.finish(course.seconds)
         for unit in units:
             if unit.state != "done":
@@ -260,19 +261,15 @@ async def _merge(
     await _join(course)
     parts = course.crew.parts()
     remarks = [f"The part `{p.label}` is missing: it failed." for p in parts if not p.usable]
-    remarks += [f"Not resolved: {', '.join(c.parts)} contradict each other on {c.about}. Say so."
-                for c in conflicts]
+    remarks += [f"Not resolved: {', '.join(c.parts)} contradict each other on what is quoted here."
+                f" Say so.\n{quote(c.about)}" for c in conflicts]
     merge = merge or Assemble(job, "\n".join(remarks))
     merged = await merge.merge(thread, job.request, parts)
     if not merged.ok or merged.value is None:
         why = merged.reason or merged.status
         return Outcome("failed", thread.text, reason=f"the merge failed: {why}")
-    outcome = Outcome("done", thread.text, merged.value, conflicts=len(conflicts))
-    if job.verifier is None or job.level:
-        return replace(outcome, verified=merged.verified)
-    verdict = await job.verifier.verify(
-        thread, job.request, Part(merged.value, label="the answer", thread=merged.thread))
-    if verdict.ok is False:
-        return replace(outcome, status="malformed", verified=False, reason=(
-            f"verification rejected the merged answer: {verdict.reason or job.verifier.name}"))
-    return replace(outcome, verified=verdict.ok)
+    outcome = Outcome("done", thread.text, merged.value, conflicts=len(conflicts),
+                      verified=merged.verified)
+    if job.level:
+        return outcome
+    return await check_merged(job.verifier, thread, job.request, outcome, ())

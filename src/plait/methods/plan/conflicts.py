@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plait.core import Part
+from plait.prompts import one_line
 
 _NUMBER = r"[-−+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?|[-−+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _CLAIM = re.compile(
@@ -98,7 +99,7 @@ def read_contradictions(reply: str, parts: Sequence[Part]) -> list[Conflict]:
     for first, second, about in _PAIR.findall(reply):
         one, two = int(first) - 1, int(second) - 1
         if one != two and min(one, two) >= 0 and max(one, two) < len(parts):
-            found.append(Conflict((parts[one].label, parts[two].label), about))
+            found.append(Conflict((parts[one].label, parts[two].label), one_line(about)))
     return found
 
 

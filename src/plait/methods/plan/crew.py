@@ -16,12 +16,14 @@ from math import ceil
 
 import anyio
 
-from plait.core import Outcome, Part, Verdict, after_thinking
+from plait.core import Outcome, Part, Verdict
 from plait.interfaces import Body, Child, Thread
 from plait.methods.plan.board import Board, Unit
-from plait.methods.plan.job import AGAIN, Job
+from plait.methods.plan.job import Job
 from plait.methods.plan.subtask import Subtask
 from plait.methods.plan.work import LACKS, REJECTED, TOO_LARGE, work
+from plait.methods.work import AGAIN
+from plait.prompts import one_line, quote, write_answer
 
 Split = Callable[[Thread, Job], Awaitable[Outcome]]
 """Plans a part that is too large for one thread, on a thread of its own."""
@@ -129,15 +131,8 @@ class Crew:
     def check(self) -> None:
         """Have a model look for dependences that the plan does not declare."""
         spec = self._job.ask_prompt("independent", {"plan": self._job.show_plan(self.board.units)})
-
-        async def body(thread: Thread) -> Outcome:
-            async with thread.write() as stream:
-                async for _ in stream:
-                    pass
-            return Outcome("done", thread.text, after_thinking(thread.text))
-
         self._job.note_prompts(self._thread, "independent")
-        self._checker = self._thread.start(spec, body)
+        self._checker = self._thread.start(spec, write_answer)
 
     def parts(self) -> list[Part]:
         """All units as parts, in the order of the plan."""
@@ -260,8 +255,9 @@ class Crew:
                 return self._start(unit)
         if outcome.status == "malformed" and self._failures[unit] <= self._job.plan.retries:
             self._thread.note(f"`{unit.name}` is done again: {why}", warning=True)
-            return self._start(unit, "An earlier try at this part was not accepted:"
-                                     f" {why.removeprefix(REJECTED)}.")
+            reason = quote(one_line(why.removeprefix(REJECTED)))
+            return self._start(unit, "An earlier try at this part was not accepted. The reason is"
+                                     f" quoted here:\n{reason}")
         return self._fail(unit, why)
 
     def _fail(self, unit: Unit, why: str) -> None:

@@ -7,7 +7,8 @@ Three kinds of words give a dependence away:
 - it points back ("the result above", "the previous step", "these results").
 
 Plain mentions of a word that is also an id ("paint the walls") are no dependence: two subtasks may
-well speak of one thing. A dependence that is seen wrongly costs some parallelism, one that is
+well speak of one thing. Nor are parts and values of something else ("the parts of the engine",
+"the last part of the book"). A dependence that is seen wrongly costs some parallelism, one that is
 missed costs the answer, so the patterns lean towards seeing.
 """
 
@@ -26,17 +27,24 @@ _NO_NAMES = frozenset((
     "a", "an", "i", "it", "its", "the", "this", "that", "them", "these", "those", "as", "by", "is",
     "be", "to", "of", "in", "on", "at", "us", "we", "you", "he", "she", "they", "result",
     "results", "answer", "value", "out", "each", "every", "all", "for", "and", "or", "so"))
+_RESULTS = r"(?:results|answers|values|parts|findings)"
+_OWN = r"(?!\s+(?:of|in|for|that|which|from)\b)"
+"""Whose they are is said behind them: not those of other subtasks."""
 _BACK_ONE = re.compile(
     r"\b(?:(?:the|this|that)\s+(?:result|answer|value|number|output|sum|total|figure)\s+"
     r"(?:above|from\s+(?:above|before)|(?:just\s+)?(?:computed|found|obtained|derived))"
-    r"|(?:the\s+)?(?:previous|preceding|prior|last)\s+(?:step|subtask|task|part|result|answer|value)"
+    r"|(?:the\s+)?(?:previous|preceding|prior|last)\s+"
+    rf"(?:step|subtask|task|part|result|answer|value)\b{_OWN}"
     r"|(?:computed|calculated|found|derived|obtained|determined)\s+(?:above|earlier|before|previously)"
     r"|from\s+(?:the\s+)?above)\b", re.IGNORECASE)
 _BACK_ALL = re.compile(
-    r"\b(?:(?:the|these|those|all)\s+(?:results|answers|values|parts|findings)"
-    r"(?:\s+(?:above|so\s+far|from\s+(?:above|before)))?"
+    rf"\b(?:(?:these|those)\s+{_RESULTS}"
+    rf"|(?:the|all)\s+{_RESULTS}\s+(?:above|so\s+far|from\s+(?:above|before))"
+    r"|(?:add(?:\s+up)?|sum(?:\s+up)?|combine|compare|collect|merge|use|average|put\s+together)"
+    rf"\s+(?:up\s+)?(?:all\s+)?(?:the\s+)?{_RESULTS}\b{_OWN}"
     r"|(?:all|each)\s+of\s+the\s+(?:above|previous|preceding|other)"
-    r"|(?:the\s+)?(?:previous|preceding|other|earlier)\s+(?:steps|subtasks|tasks|parts|results|answers)"
+    r"|(?:the\s+)?(?:previous|preceding|other|earlier)\s+"
+    rf"(?:steps|subtasks|tasks|parts|results|answers)\b{_OWN}"
     r")\b", re.IGNORECASE)
 _LEAD = (r"(?:sub-?task|task|step|part|item|result|answer|output|value|outcome)s?"
          r"(?:\s+(?:of|from|to|for|in|by))?(?:\s+(?:sub-?task|task|step|part|item))?\s*[#`\"'$({\[]*")

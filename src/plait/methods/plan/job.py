@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
-from plait.context import CHARS, Notes, Window, relevant
-from plait.core import Message, Plan, Request
+from plait.context import Notes, Window, relevant
+from plait.core import CHARS, Message, Plan, Request
 from plait.errors import UsageError
 from plait.interfaces import ChildSpec, Thread, Verifier
 from plait.methods.plan.board import Unit
+from plait.methods.work import AGAIN
 from plait.prompts import Prompts, make_spec, note_prompt, numbered, one_line, quote
 
-AGAIN = 0.7
-"""The temperature of another try where the first was greedy: greedy, it would say the same."""
 GAP = "\n\n"
 
 
@@ -45,6 +44,20 @@ class PlanOptions:
     factor: float = 2.0
     window: int | None = None
 
+    @classmethod
+    def parse(cls, text: str, window: int | None = None) -> PlanOptions:
+        """The options that ``text`` names: ``judge, straggler=cut, percentile=0.9``. A bare name is
+        switched on. Raises `UsageError`."""
+        known = {f.name: f.default for f in fields(cls) if f.name != "window"}
+        given: dict[str, Any] = {"window": window}
+        for entry in filter(None, map(str.strip, text.split(","))):
+            name, _, value = map(str.strip, entry.partition("="))
+            if name not in known:
+                raise UsageError(f"`{name}` is no option of a plan",
+                                 hint=f"Known: {', '.join(known)}.")
+            given[name] = _read_option(name, value, known[name])
+        return cls(**given)
+
     def __post_init__(self) -> None:
         checks = (
             ("least", self.least >= 1, "at least 1"),
@@ -61,6 +74,22 @@ class PlanOptions:
             if not good:
                 given = getattr(self, name)
                 raise UsageError(f"`{name}` of a plan is {given!r} but must be {want}")
+
+
+def _read_option(name: str, value: str, default: object) -> object:
+    """The value of an option whose default is ``default`` (None: a number, or nothing)."""
+    if isinstance(default, str):
+        return value
+    if isinstance(default, bool):
+        if value in ("", "on", "off"):
+            return value != "off"
+        raise UsageError(f"`{name}` of a plan is {value!r} but must be on or off")
+    kind = float if isinstance(default, float) else int
+    try:
+        return kind(value)
+    except ValueError:
+        want = "a number" if kind is float else "a whole number"
+        raise UsageError(f"`{name}` of a plan is {value!r} but must be {want}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +114,7 @@ class Job:
     @property
     def notes(self) -> Notes:
         """What is said at a reset."""
-        return Notes(f"{GAP}{self.prompts['state'].fill({})}\n",
-                     f"{GAP}{self.prompts['resume'].fill({})}{GAP}")
+        return Notes.of(self.prompts)
 
     @property
     def split_above(self) -> int:

@@ -57,6 +57,8 @@ class PlanMethod:
         window = Window.within(options.window, root.room.window)
         job = Job(request, plan, self._prompts, options, window, question, before, self._verifier)
         job = await _read_long(root, job)
+        if why := does_not_fit(job):
+            return Outcome("failed", reason=why)
         outcome = await self._try_plans(root, job)
         if outcome.reason.startswith(DECLINED):
             root.note(f"one thread: {outcome.reason}")
@@ -78,9 +80,9 @@ class PlanMethod:
             rounds -= 1
             about = outcome.reason.removeprefix(CONFLICT)
             root.note(f"another plan is made, since {CONFLICT}{about}", warning=True)
-            remarks = ("An earlier plan was followed, and its parts contradicted each other on:"
-                       f" {about}. Divide the problem differently, so that one part alone settles"
-                       " this.")
+            remarks = ("An earlier plan was followed, and its parts contradicted each other. Divide"
+                       " the problem differently, so that one part alone settles what is quoted"
+                       f" here:\n{quote(about)}")
             after = (outcome.thread,)
 
 
@@ -97,6 +99,16 @@ def too_small(room: Room, options: PlanOptions) -> str:
     elif room.threads is not None and room.threads < 3:
         what = "a plan needs three more threads"
     return f"the budget is too small to finish in parallel: {what}" if what else ""
+
+
+def does_not_fit(job: Job) -> str:
+    """Why the window is too small for any plan, however often it starts clean; "" if it is not."""
+    prompt = job.planner().prompt
+    taken = prompt.tokens if prompt is not None else 0
+    if taken < job.window.tokens:
+        return ""
+    return (f"the window of {job.window.tokens} tokens is too small: the prompt for a plan takes"
+            f" about {taken}")
 
 
 async def _read_long(root: Thread, job: Job) -> Job:

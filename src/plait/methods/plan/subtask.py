@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from plait.prompts import defuse, one_line
+
 DIFFICULTY = {"easy": 120, "medium": 360, "hard": 900}
 """Tokens that a subtask is taken to need where the planner only names its difficulty."""
 LARGEST = 100_000
@@ -62,6 +64,7 @@ def read_subtask(item: object) -> Subtask | str:
 
     Numbers are taken for ids, one id for a list of one, and an estimate that is no sensible number
     is replaced by that of the difficulty: models get these wrong without meaning anything by it.
+    Ids are one line, and no tag in a text acts: a planner may copy what a question brought in.
     """
     if not isinstance(item, Mapping):
         return f"a subtask is no object but {item!r:.40}"
@@ -77,14 +80,14 @@ def read_subtask(item: object) -> Subtask | str:
         return f"subtask `{name}` needs something that is no list: {needs!r:.40}"
     wanted = tuple(dict.fromkeys(filter(None, map(_name, needs))))
     contain = item.get("must_contain")
-    return Subtask(name, task.strip(), wanted, _tokens(item),
-                   contain.strip() if isinstance(contain, str) else "")
+    return Subtask(name, defuse(task).strip(), wanted, _tokens(item),
+                   defuse(contain).strip() if isinstance(contain, str) else "")
 
 
 def _name(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return ""
-    return str(value).strip().removeprefix("$")[:60]
+    return one_line(str(value).strip().removeprefix("$"), 60)
 
 
 def _tokens(item: Mapping[str, object]) -> int:
