@@ -62,6 +62,14 @@ class Runtime:
         self.engines["thread"] = self.engine
         self.limiter = Limiter()
 
+    def beside(self, engine: Engine) -> Runtime:
+        """The same for ``engine``, another model of the same server: limiter, roles and prices
+        are shared. The engine is the caller's to close."""
+        other = Runtime(engine, roles={r: e for r, e in self.engines.items() if r != "thread"},
+                        prices=self.prices)
+        other.limiter = self.limiter
+        return other
+
     async def __aenter__(self) -> Runtime:
         await self.engine.load()  # a server tells what it can do only when it is asked something
         slots = self.engine.capabilities.slots
@@ -94,6 +102,7 @@ async def solve(  # noqa: PLR0913 - what a caller may choose
     history: History | None = None,
     plan: Plan | None = None,
     trace: Trace | None = None,
+    run_id: str | None = None,
 ) -> Result:
     """Answer ``question`` and say what it took.
 
@@ -103,14 +112,15 @@ async def solve(  # noqa: PLR0913 - what a caller may choose
     `plait.policy.decide`), or is what a policy file holds, which leaves no room for a method or
     protocol; ``history`` is what is known of similar requests; ``plan`` is a decision
     that was made already. ``runtime`` is shared between calls; without one, ``engine`` serves this
-    call only.
+    call only. ``run_id`` is what the trace calls the run; drawn if None.
     Raises `UsageError` for what makes no sense and `EngineError` when the engine cannot answer.
     """
     request = Request(prompt=question) if isinstance(question, str) else question
     if runtime is None:
         async with Runtime(engine) as own:
             return await solve(request, runtime=own, method=method, protocol=protocol,
-                               policy=policy, history=history, plan=plan, trace=trace)
+                               policy=policy, history=history, plan=plan, trace=trace,
+                               run_id=run_id)
     remark = ""
     chosen, name = (None, method) if method is None or isinstance(method, str) else (method, None)
     if plan is None and chosen is not None:
@@ -128,10 +138,10 @@ async def solve(  # noqa: PLR0913 - what a caller may choose
         plan = decision.plan
     trace = Trace() if trace is None else trace
     if chosen is not None:
-        return await _run(runtime, request, plan, chosen, trace)
+        return await _run(runtime, request, plan, chosen, trace, run_id=run_id)
     facts = find_protocol(plan.protocol).facts if plan.protocol is not None else None
     return await _run(runtime, request, plan, make_method(plan, request.directions),
-                      trace, facts, (decision, remark))
+                      trace, facts, (decision, remark), run_id)
 
 
 def solve_sync(question: str | Request, **options: object) -> Result:
@@ -189,9 +199,10 @@ async def solve_stream(question: str | Request, **options: object) -> AsyncItera
         raise failure
 
 
-async def _run(
+async def _run(  # noqa: PLR0913 - the whole story
     runtime: Runtime, request: Request, plan: Plan, method: Method, trace: Trace,
     facts: Facts | None = None, decided: tuple[Decision | None, str] = (None, ""),
+    run_id: str | None = None,
 ) -> Result:
     """One request from its plan to its result. ``facts``: of the format that is driven;
     ``decided``: where the plan came from, and how the format was found out, or why it was not."""
@@ -201,8 +212,8 @@ async def _run(
     opening = await _open(engine, request, plan, facts)
     misfits = (await examine(engine, facts, request.sampling)).warnings if facts else ()
     plan = replace(plan, early_stop=plan.early_stop or opening.early_stop)
-    run = Run(request, plan, runtime.engines, runtime.limiter, trace.emit, uuid.uuid4().hex[:12],
-              runtime.prices)
+    run = Run(request, plan, runtime.engines, runtime.limiter, trace.emit,
+              run_id or uuid.uuid4().hex[:12], runtime.prices)
     _begin(trace, run, engine, decision)
     fallback: str | None = None
 
@@ -222,7 +233,7 @@ async def _run(
             if second.ok or outcome.value is None:
                 outcome = second
         if outcome.value is not None:
-            root.commit(outcome.value)
+            root.commit(outcome.value.removeprefix(run.committed))
         return outcome
 
     outcome: Outcome | None = None
@@ -289,7 +300,7 @@ async def _open(
     opening = await engine.open(prepare(request, facts), plan.protocol)
     if facts.answer is None:
         return opening
-    return replace(opening, read=lambda text: read_answer(text, facts))
+    return replace(opening, read=lambda text: read_answer(text, facts), live=None)
 
 
 async def _attempt(
