@@ -15,12 +15,13 @@ from types import TracebackType
 from typing import Literal
 
 import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
 
 from plait import puzzles
 from plait.core import Outcome, Plan, Price, Request, Result
 from plait.core.events import Decided, Event, Noted, Role, RunEnded, RunStarted
 from plait.deciding import decide_how
-from plait.errors import EngineError, EngineOverloaded, UsageError
+from plait.errors import EngineError, EngineOverloaded, PlaitError, UsageError
 from plait.fit import examine
 from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
 from plait.methods import offer
@@ -156,12 +157,23 @@ def solve_sync(question: str | Request, **options: object) -> Result:
 class EventStream:
     """What `solve_stream` gives: an iterator over trace events, then the result."""
 
-    def __init__(self, source: AsyncIterator[Event]) -> None:
+    def __init__(self, source: MemoryObjectReceiveStream[Event]) -> None:
         self._source = source
         self.result: Result | None = None
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self._source
+
+    async def batch(self) -> list[Event]:
+        """All events that have happened by now, at least one; empty when the run is over. What a
+        run does without waiting comes in one batch."""
+        events: list[Event] = []
+        try:
+            events.append(await self._source.receive())
+            while True:
+                events.append(self._source.receive_nowait())
+        except (anyio.EndOfStream, anyio.WouldBlock):
+            return events
 
 
 @asynccontextmanager
@@ -177,14 +189,14 @@ async def solve_stream(question: str | Request, **options: object) -> AsyncItera
     send, receive = anyio.create_memory_object_stream[Event](max_buffer_size=float("inf"))
     unsubscribe = trace.subscribe(send.send_nowait)
     stream = EventStream(receive)
-    failure: EngineError | UsageError | None = None
+    failure: PlaitError | None = None
 
     async def work() -> None:
         nonlocal failure
         with send:
             try:
                 stream.result = await solve(question, trace=trace, **options)  # type: ignore[arg-type]
-            except (EngineError, UsageError) as error:  # carried out of the task group
+            except PlaitError as error:  # carried out of the task group
                 failure = error
 
     async with anyio.create_task_group() as tasks:
