@@ -61,7 +61,7 @@ class Run:
         self.contenders = 0
         self.errors: list[EngineError] = []
         self._engines = engines
-        self._started = anyio.current_time()
+        self.began = anyio.current_time()
         self._threads = 1
         self._refusals: set[str] = set()
         self._clocks: dict[str, int] = {}
@@ -71,7 +71,7 @@ class Run:
 
     def now(self) -> float:
         """Seconds since this run began."""
-        return anyio.current_time() - self._started
+        return anyio.current_time() - self.began
 
     # --- the root ------------------------------------------------------------------------------
 
