@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -20,12 +21,13 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from plait import puzzles
 from plait.core import Outcome, Plan, Price, Request, Result
 from plait.core.events import Decided, Event, Noted, Role, RunEnded, RunStarted
-from plait.deciding import decide_how
+from plait.deciding import decide_how, heed
 from plait.errors import EngineError, EngineOverloaded, PlaitError, UsageError
 from plait.fit import examine
 from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
 from plait.methods import offer
-from plait.policy import Decision, History, PolicyFile
+from plait.policy import Breaker, Decision, History, PolicyFile
+from plait.policy.breaker import fate_of
 from plait.protocols import Facts, has_system, prepare, read_answer
 from plait.registry import (
     find_protocol,
@@ -43,7 +45,8 @@ class Runtime:
 
     ``engine`` is a name (see `plait.registry.make_engine`) or an engine; engines given as objects
     are the caller's to close. ``roles`` lets other engines serve some roles (planner, worker,
-    merger, judge): engines, or pairs of an engine's name and its model's.
+    merger, judge): engines, or pairs of an engine's name and its model's. ``breaker`` switches off
+    methods that keep failing (`plait.policy.breaker`); None: none is.
     """
 
     def __init__(
@@ -53,8 +56,10 @@ class Runtime:
         model: str | None = None,
         roles: Mapping[Role, Engine | tuple[str, str | None]] | None = None,
         prices: Mapping[str, Price] | None = None,
+        breaker: Breaker | None = None,
     ) -> None:
         self.prices = prices or {}
+        self.breaker = breaker
         self._owned: list[Engine] = []
         self.engine = self._own(engine, model) if isinstance(engine, str) else engine
         self.engines: dict[Role, Engine] = {
@@ -136,6 +141,7 @@ async def solve(  # noqa: PLR0913 - what a caller may choose
         else:
             decision, remark = await decide_how(runtime.engine, request, name, protocol,
                                                 (policy, history))
+        decision = heed(decision, runtime.breaker, runtime.engine.model, anyio.current_time())
         plan = decision.plan
     trace = Trace() if trace is None else trace
     if chosen is not None:
@@ -227,7 +233,7 @@ async def _run(  # noqa: PLR0913 - the whole story
     run = Run(request, plan, runtime.engines, runtime.limiter, trace.emit,
               run_id or uuid.uuid4().hex[:12], runtime.prices)
     _begin(trace, run, engine, decision)
-    fallback: str | None = None
+    fallback = (decision.instead or None) if decision is not None else None
 
     async def body(root: Thread) -> Outcome:
         nonlocal fallback
@@ -257,6 +263,7 @@ async def _run(  # noqa: PLR0913 - the whole story
         finish = _finish(outcome)
         trace.emit(RunEnded(run.now(), finish, outcome.value if outcome else None, correct,
                             plan.method, fallback))
+        _record(runtime, run, outcome, fallback)
     if outcome.status == "failed" and run.errors:
         raise run.errors[-1]
     warnings = [e.what for e in trace.events if isinstance(e, Noted) and e.warning]
@@ -277,6 +284,15 @@ def _begin(trace: Trace, run: Run, engine: Engine, decision: Decision | None) ->
                           plan.protocol, request.seed))
     if decision is not None:
         trace.emit(Decided(0.0, "0", decision.policy, plan.method, decision.why, decision.inputs))
+
+
+def _record(runtime: Runtime, run: Run, outcome: Outcome | None, fallback: str | None) -> None:
+    """Tell the breaker how a run ended, while what ended it is still the current exception."""
+    if runtime.breaker is not None:
+        cancelled = isinstance(sys.exception(), anyio.get_cancelled_exc_class())
+        runtime.breaker.record(run.plan.method, runtime.engine.model,
+                               fate_of(outcome, fallback, cancelled=cancelled),
+                               run.began, anyio.current_time())
 
 
 def _why(outcome: Outcome, run: Run) -> str:

@@ -32,7 +32,7 @@ from plait.core.events import (
     Wrote,
 )
 from plait.errors import UsageError
-from plait.server.reasons import reason_word
+from plait.policy.reasons import reason_word
 
 Texts = Literal["keep", "redact", "off"]
 

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 import anyio
 import orjson
 
-from plait.server.errors import ApiError
+from plait.server.errors import ApiError, ClientGone
 from plait.server.exchange import Exchange
 
 PING = b": ping\n\n"
@@ -63,15 +63,21 @@ class EventSender:
     @asynccontextmanager
     async def beating(self, seconds: float) -> AsyncIterator[None]:
         """Inside the block the client hears something at least every ``seconds``."""
+        failure: Exception | None = None
+
         async def beat() -> None:
+            nonlocal failure
             while True:
                 wait = self._last + seconds - anyio.current_time()
                 if wait > 0:
                     await anyio.sleep(wait)
-                else:
+                    continue
+                try:
                     await self.raw(PING)
+                except ClientGone as error:
+                    failure = error
+                    tasks.cancel_scope.cancel()
 
-        failure: Exception | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(beat)
             try:
