@@ -155,7 +155,7 @@ class Watched:
         for watcher in tuple(self._watchers):
             try:
                 call(watcher)
-            except Exception as error:  # noqa: BLE001 - boundary: watching never breaks a run
+            except Exception as error:  # boundary: watching never breaks a run
                 self._watchers.remove(watcher)
                 log.error("%s failed and no longer watches the run %s", type(watcher).__name__,
                           self.info.run, exc_info=error)
