@@ -155,10 +155,10 @@ class Watched:
         for watcher in tuple(self._watchers):
             try:
                 call(watcher)
-            except Exception as error:  # noqa: BLE001 - boundary: watching never breaks a run
+            except Exception as error:  # boundary: watching never breaks a run
                 self._watchers.remove(watcher)
-                log.error("%s failed and no longer watches the run %s: %s: %s",
-                          type(watcher).__name__, self.info.run, type(error).__name__, error)
+                log.error("%s failed and no longer watches the run %s", type(watcher).__name__,
+                          self.info.run, exc_info=error)
 
 
 def _inner(error: BaseException | None) -> BaseException | None:
