@@ -72,7 +72,7 @@ class Runtime:
         """The same for ``engine``, another model of the same server: limiter, roles and prices
         are shared. The engine is the caller's to close."""
         other = Runtime(engine, roles={r: e for r, e in self.engines.items() if r != "thread"},
-                        prices=self.prices)
+                        prices=self.prices, breaker=self.breaker)
         other.limiter = self.limiter
         return other
 

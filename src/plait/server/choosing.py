@@ -57,7 +57,7 @@ class Choice:
     policy: str | None = None
     directions: Directions = NO_DIRECTIONS
     budget: Mapping[str, int | float] = field(default_factory=dict)
-    thoughts: Thoughts = "full"
+    thoughts: Thoughts | None = None
 
     def capped(self, most: Budget) -> Budget:
         """The budget that was asked for, as far as the server's limits allow it."""
@@ -115,7 +115,7 @@ def _by_object(choice: Choice, asked: Mapping[str, Any]) -> Choice:
     beside = {name: value for name, value in given.items() if name in _BESIDE}
     budget = {**_numbers(beside), **_nested(given.get("budget"))}
     thoughts = given.get("thoughts", choice.thoughts)
-    if thoughts not in THOUGHTS:
+    if thoughts not in (None, *THOUGHTS):
         raise invalid(f"`plait.thoughts` is {thoughts!r}. Known: {', '.join(THOUGHTS)}.",
                       "plait.thoughts")
     method, policy = given.get("method"), given.get("policy")
@@ -125,7 +125,7 @@ def _by_object(choice: Choice, asked: Mapping[str, Any]) -> Choice:
         raise invalid(f"there is no policy `{policy}`. {_known(policy, POLICIES)}", "plait.policy")
     protocol = _protocol(given["protocol"]) if "protocol" in given else choice.protocol
     return replace(
-        choice, explicit=True, thoughts=cast(Thoughts, thoughts), protocol=protocol,
+        choice, explicit=True, thoughts=cast(Thoughts | None, thoughts), protocol=protocol,
         method=method if method is not None else None if policy else choice.method,
         policy=policy or choice.policy, budget=budget, directions=_directions(given))
 

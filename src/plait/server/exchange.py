@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from plait.server.errors import ApiError, ClientGone, invalid
 from plait.server.keys import Key
+from plait.server.replays import Replay
 
 JSON = "application/json"
 _LONGEST_ID = 128
@@ -139,6 +140,15 @@ class Exchange:
     async def refuse(self, error: ApiError) -> None:
         """Reply with ``error``."""
         await self.reply(error.status, error.body(), error.headers())
+
+    def record(self, replay: Replay) -> None:
+        """Let ``replay`` see what is sent from now on."""
+        self._send = replay.recording(self._send)
+
+    async def replayed(self, replay: Replay) -> None:
+        """Give the reply that ``replay`` knows."""
+        self.started = True
+        await replay.play(self._send)
 
     # --- the client ----------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from plait.server.exchange import Exchange
 from plait.server.keys import KeyRing
 from plait.server.limits import Admission
 from plait.server.models import Models
+from plait.server.replays import Replays
 from plait.server.settings import GatewaySettings
 from plait.server.watch import Watcher
 from plait.solve import Runtime
@@ -40,6 +41,7 @@ class Gateway:
         self.watchers = list(watchers)
         self.admission = Admission(self.settings.running, self.settings.waiting,
                                    self.settings.queue_seconds)
+        self.replays = Replays(self.settings.idempotent, self.settings.idempotent_seconds)
         self._active: dict[str, Active] = {}
 
     @contextmanager

@@ -5,8 +5,8 @@
     summary    one calm line an event: who started, who is done, what was joined
     none       the answer alone
 
-Threads that think at the same time would make a mess of one text, so whoever is not the current
-speaker is held back until a line is full. The answer is what was committed, and nothing else.
+Threads that think at the same time would make a mess of one text, so each is held back until a
+line is full; a thread that is alone is heard at once. The answer is what was committed, and nothing else.
 Pure: events in, pieces out.
 """
 
@@ -31,7 +31,7 @@ from plait.server.choosing import Thoughts
 
 ROOT = "0"
 LINE = 160
-"""Characters after which a held back thread gets its turn, line break or not."""
+"""Characters after which a line counts as full, line break or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,9 @@ class Narrator:
         self._labels: dict[str, str] = {}
         self._tokens: dict[str, int] = {}
         self._held: dict[str, str] = {}
+        self._open: set[str] = set()
         self._speaker = ""
-        self._fresh = True
+        self._at_start = True
         self._answering = False
         self._root_text = ""
 
@@ -126,24 +127,26 @@ class Narrator:
         """``text`` of a thread, now or when it has a whole line."""
         if self._mode != "full" or not text:
             return []
-        if thread == self._speaker:
-            return [self._thought(thread, text)]
-        held = self._held.pop(thread, "") + text
-        if self._speaker and "\n" not in held.strip() and len(held) < LINE:
-            self._held[thread] = held
-            return []
-        return self._turn(thread, held)
+        text = self._held.pop(thread, "") + text
+        if len(self._open) > 1:
+            end = len(text) if len(text) >= LINE else text.rfind("\n") + 1
+            if rest := text[end:]:
+                self._held[thread] = rest
+            text = text[:end]
+        return self._speak(thread, text)
 
-    def _turn(self, thread: str, text: str) -> list[Piece]:
-        """``thread`` speaks from now on."""
-        text = text.lstrip() if self._speaker or self._fresh else text
+    def _speak(self, thread: str, text: str) -> list[Piece]:
+        """``text`` of a thread, which is named where another one spoke before it."""
+        opening = ""
+        if thread != self._speaker:
+            text = text.lstrip("\n")
+            if text and (self._speaker or thread != ROOT):
+                label = self._labels.get(thread, "")
+                opening = ("" if self._at_start else "\n") + f"[{thread}{label and ' '}{label}] "
         if not text:
             return []
-        named = thread != ROOT or not self._fresh
-        name = f"[{thread}{' ' if self._labels.get(thread) else ''}{self._labels.get(thread, '')}] "
-        opening = "" if self._fresh else "\n"
-        self._speaker, self._fresh = thread, False
-        return [self._thought(thread, (opening + name if named else "") + text)]
+        self._speaker, self._at_start = thread, text.endswith("\n")
+        return [self._thought(thread, opening + text)]
 
     def _thought(self, thread: str, text: str) -> Thought:
         return Thought(thread, self._labels.get(thread, ""), text)
@@ -158,13 +161,12 @@ class Narrator:
             self.method = event.method
             return []
         if isinstance(event, Started):
+            self._open.add(event.thread)
             self._labels[event.thread] = " ".join((event.label or _role(event)).split())
         pieces: list[Piece] = []
         if isinstance(event, Ended):
-            if held := self._held.pop(event.thread, ""):
-                pieces += self._turn(event.thread, held)
-            if event.thread == self._speaker:
-                self._speaker = ""
+            self._open.discard(event.thread)
+            pieces += self._speak(event.thread, self._held.pop(event.thread, ""))
         if self._mode == "summary" and (line := self._line(event)):
             thread = getattr(event, "thread", ROOT)
             pieces.append(self._thought(thread, line + "\n"))

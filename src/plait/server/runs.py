@@ -16,6 +16,7 @@ from plait.core import Request, Result, estimate_tokens
 from plait.core.events import Answered, Wrote
 from plait.errors import PlaitError
 from plait.interfaces import Engine
+from plait.policy import PolicyFile
 from plait.registry import AUTO
 from plait.server.choosing import Choice, Thoughts
 from plait.server.errors import cancelled, from_plait, invalid
@@ -90,7 +91,7 @@ def deadline(exchange: Exchange) -> float | None:
     return seconds
 
 
-def make_job(  # noqa: PLR0913 - what a run is made of
+def make_job(
     gateway: Gateway, exchange: Exchange, body: Mapping[str, Any], choice: Choice,
     runtime: Runtime, request: Request, endpoint: Endpoint,
 ) -> Job:
@@ -98,7 +99,7 @@ def make_job(  # noqa: PLR0913 - what a run is made of
     request = _limited(gateway, exchange, fit_engine(request, runtime.engine))
     user = body.get("user") or body.get("safety_identifier")
     session = exchange.headers.get("x-session-id") or body.get("prompt_cache_key")
-    thoughts = choice.thoughts if choice.thoughts is not None else gateway.settings.thoughts
+    thoughts = choice.thoughts or gateway.settings.thoughts
     return Job(
         new_run(), request, choice, runtime, endpoint, str(body.get("model") or
                                                            runtime.engine.model),
@@ -134,10 +135,11 @@ def _limited(gateway: Gateway, exchange: Exchange, request: Request) -> Request:
 def how(gateway: Gateway, choice: Choice) -> dict[str, Any]:
     """What `solve` is told of the way to answer: the client's word, else the server's."""
     settings = gateway.settings
-    method, protocol, policy = choice.method, choice.protocol, choice.policy
+    method, protocol = choice.method, choice.protocol
+    policy: str | PolicyFile | None = choice.policy
     if method is None and policy is None:
-        policy = settings.policy  # type: ignore[assignment]
-        if policy is None or isinstance(policy, str):
+        policy = settings.policy
+        if not isinstance(policy, PolicyFile):
             method, protocol = settings.method, protocol or settings.protocol
     if protocol is None and method in (None, AUTO, "native") and policy in (None, AUTO):
         protocol = AUTO
