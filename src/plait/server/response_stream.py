@@ -34,9 +34,8 @@ class ResponseStream:
     def __init__(
         self, job: Job, sender: EventSender, data: dict[str, Any], ended: Ended
     ) -> None:
-        self.sender = _Failing(sender, self)
+        self.sender = sender
         self._job = job
-        self._raw = sender
         self._data = data
         self._ended = ended
         self._number = 0
@@ -70,12 +69,12 @@ class ResponseStream:
         data = finished(self._data, self._job, answer, self._output)
         self._ended(data, answer)
         await self.event(f"response.{data['status']}", response=data)
-        await self._raw.end()
+        await self.sender.end()
 
     async def event(self, kind: str, **more: object) -> None:
         """Send an event of the kind ``kind``."""
         number, self._number = self._number, self._number + 1
-        await self._raw.send({"type": kind, "sequence_number": number, **more}, kind)
+        await self.sender.send({"type": kind, "sequence_number": number, **more}, kind)
 
     async def fail(self, error: ApiError) -> None:
         """Send that it failed."""
@@ -84,7 +83,7 @@ class ResponseStream:
         await self.begin()
         await self.event("response.failed", response={
             **self._data, "status": status, "error": said, "output": self._output})
-        await self._raw.end()
+        await self.sender.end()
 
     # --- thoughts ------------------------------------------------------------------------------
 
@@ -147,11 +146,3 @@ class ResponseStream:
         item = message_item(self._job, text)
         await self.event("response.output_item.done", output_index=len(self._output), item=item)
         self._output.append(item)
-
-
-class _Failing:
-    """The sender of a response's events: failures are told in this API's own words."""
-
-    def __init__(self, sender: EventSender, stream: ResponseStream) -> None:
-        self.beating = sender.beating
-        self.fail = stream.fail

@@ -136,6 +136,6 @@ async def cancel_response(gateway: Gateway, exchange: Exchange) -> None:
 
 async def _elsewhere(gateway: Gateway, exchange: Exchange) -> None:
     name = exchange.parameters["name"]
-    if gateway.models.server is None or (name.startswith(PREFIX) and len(name) == 29):
+    if gateway.models.server is None:
         raise ApiError(404, f"there is no response `{name:.80}` here", code="not_found")
     await pass_untouched(gateway, exchange)
