@@ -47,15 +47,19 @@ class Upstream:
     """See the module's docstring.
 
     ``script``: one reply for all calls, a list of them (the last one repeats), or a function of
-    the request's body. ``template`` False: the model has no chat template.
+    the request's body. ``template`` False: the model has no chat template. ``strict``: a model
+    that is not among ``models`` is refused.
     """
 
     def __init__(
         self, script: Script | Reply | str | Sequence[Reply | str], *, dialect: Dialect = "vllm",
         models: Sequence[str] = ("tiny",), window: int = 4096, template: bool = True,
         known_by_owner: bool = True, key: str | None = None,
+        strict: bool = False,
     ) -> None:
-        self._script = script
+        self.script = script
+        """What is written on the next calls; may be set anew between them."""
+        self._strict = strict
         self._dialect = dialect
         self._models = models
         self._window = window
@@ -69,6 +73,8 @@ class Upstream:
         self.calls = Calls()
         self.bodies: list[dict[str, Any]] = []
         """The body of every call that asked for text, in order."""
+        self.usages: list[dict[str, object]] = []
+        """The usage of every call that was written to its end, whether it was sent or not."""
         self.paths: list[str] = []
         """Every path that was asked for, in order."""
         self.headers: list[Mapping[str, str]] = []
@@ -80,19 +86,27 @@ class Upstream:
         """Tags that the model's tokenizer does not know: it cuts them into letters."""
         self.hidden: set[str] = set()
         """Paths that are not there."""
+        self.answers: dict[str, object] = {}
+        """What further paths answer, each one JSON value; what was sent there is in `others`."""
+        self.others: list[tuple[str, bytes]] = []
+        """Path and body of every call that `answers` answered, in order."""
         self.url = ""
 
     async def __aenter__(self) -> Upstream:
+        await self.listen()
+        return self
+
+    async def listen(self, port: int = 0) -> None:
+        """Begin to serve; ``port`` 0: a free one."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None,
                                      shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None,
@@ -144,6 +158,9 @@ class Upstream:
             return _refuse(401, "wrong key")
         if path in self.hidden:
             return _refuse(404, "File Not Found")
+        if path in self.answers:
+            self.others.append((request.path_qs, await request.read()))
+            return web.json_response(self.answers[path])
         body = orjson.loads(await request.read() or b"{}")
         if path in ("/v1/completions", "/v1/chat/completions") or (
             path == "/completion" and self._dialect == "llamacpp"
@@ -198,7 +215,7 @@ class Upstream:
     # --- text ----------------------------------------------------------------------------------
 
     def _reply(self, body: Body, number: int) -> Reply:
-        script = self._script
+        script = self.script
         if callable(script):
             if isinstance(body.get("prompt"), list):  # a script reads text
                 body = {**body, "prompt": "".join(self._words[i] for i in body["prompt"])}
@@ -217,15 +234,21 @@ class Upstream:
         self._count("started")
         how = "failed"
         try:
-            if body.get("tools") and not self.tools:
+            refusal = self._refusal(body)
+            if refusal is not None:
                 how = "refused"
-                return _refuse(400, NO_TOOLS)
+                return refusal
             reply = self._reply(body, number)
             if reply.status != 200:
                 how = "refused"
                 return web.Response(status=reply.status, headers=dict(reply.headers),
                                     body=orjson.dumps(reply.error))
-            response = web.StreamResponse(headers={"Content-Type": reply.content_type})
+            if not body.get("stream"):
+                response: web.StreamResponse = await self._whole(request, reply, body)
+                how = "finished"
+                return response
+            response = web.StreamResponse(
+                headers={"Content-Type": reply.content_type, **reply.headers})
             await response.prepare(request)
             if await self._write(request, response, reply, body):
                 how = "finished"
@@ -236,6 +259,40 @@ class Upstream:
         finally:
             self._count(how)
             self._count("open", -1)
+
+    def _refusal(self, body: Body) -> web.Response | None:
+        if body.get("tools") and not self.tools:
+            return _refuse(400, NO_TOOLS)
+        model = body.get("model")
+        if self._strict and model not in self._models:
+            return web.json_response({"error": {
+                "message": f"The model `{model}` does not exist.", "type": "NotFoundError",
+                "param": "model", "code": "model_not_found"}}, status=404)
+        return None
+
+    async def _whole(self, request: web.Request, reply: Reply, body: Body) -> web.Response:
+        """The answer in one piece."""
+        if reply.gate is not None:
+            await reply.gate.wait()
+        await asyncio.sleep(reply.seconds)
+        if reply.break_after is not None:
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("broken off on purpose")
+        if reply.raw is not None:
+            return web.Response(body=b"".join(reply.raw), content_type=reply.content_type)
+        writing = Writing(self, reply, body, self._dialect)
+        chat = request.path == "/v1/chat/completions"
+        whole = writing.whole_chat() if chat else writing.whole_completion()
+        kind = "chat.completion" if chat else "text_completion"
+        self.usages.append(writing.usage())
+        return web.json_response({**self._envelope(body, kind), **whole}, headers=reply.headers)
+
+    def _envelope(self, body: Body, kind: str) -> dict[str, object]:
+        """What is around every answer of the OpenAI endpoints."""
+        return {"id": f"upstream-{len(self.bodies)}", "object": kind, "created": 1_750_000_000,
+                "model": body.get("model") or self._models[0],
+                "system_fingerprint": "fp_upstream"}
 
     async def _write(
         self, request: web.Request, response: web.StreamResponse, reply: Reply, body: Body
@@ -269,20 +326,33 @@ class Upstream:
 
     def _events(self, path: str, reply: Reply, body: Body) -> Iterator[bytes]:
         writing = Writing(self, reply, body, self._dialect)
+        around: dict[str, object] = {}
         if path == "/completion":
             objects = writing.native()
         elif path == "/v1/completions":
-            objects = writing.completion()
+            objects, around = writing.completion(), self._envelope(body, "text_completion")
         else:
-            objects = writing.chat()
+            objects, around = writing.chat(), self._envelope(body, "chat.completion.chunk")
         for data in objects:
-            yield b"data: " + orjson.dumps(data) + b"\n\n"
+            for one in _by_choice(data, body):
+                yield b"data: " + orjson.dumps({**around, **one}) + b"\n\n"
+        self.usages.append(writing.usage())
         if reply.done and path != "/completion":
             yield b"data: [DONE]\n\n"
 
 
 def _refuse(status: int, why: str) -> web.Response:
     return web.json_response({"error": {"message": why, "code": status}}, status=status)
+
+
+def _by_choice(data: dict[str, object], body: Body) -> Iterator[dict[str, object]]:
+    """An object of a stream, once for each of the ``n`` choices that were asked for."""
+    choices = data.get("choices")
+    if not choices or not isinstance(choices, list):
+        yield data
+        return
+    for index in range(max(1, int(body.get("n") or 1))):
+        yield {**data, "choices": [{**choices[0], "index": index}]}
 
 
 def _called(message: Body) -> str:
