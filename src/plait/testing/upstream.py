@@ -47,19 +47,16 @@ class Upstream:
     """See the module's docstring.
 
     ``script``: one reply for all calls, a list of them (the last one repeats), or a function of
-    the request's body. ``template`` False: the model has no chat template. ``strict``: a model
-    that is not among ``models`` is refused.
+    the request's body. ``template`` False: the model has no chat template.
     """
 
     def __init__(
         self, script: Script | Reply | str | Sequence[Reply | str], *, dialect: Dialect = "vllm",
         models: Sequence[str] = ("tiny",), window: int = 4096, template: bool = True,
         known_by_owner: bool = True, key: str | None = None,
-        strict: bool = False,
     ) -> None:
         self.script = script
         """What is written on the next calls; may be set anew between them."""
-        self._strict = strict
         self._dialect = dialect
         self._models = models
         self._window = window
@@ -86,6 +83,8 @@ class Upstream:
         """Tags that the model's tokenizer does not know: it cuts them into letters."""
         self.hidden: set[str] = set()
         """Paths that are not there."""
+        self.strict = False
+        """True: a model that is not among those it serves is refused."""
         self.answers: dict[str, object] = {}
         """What further paths answer, each one JSON value; what was sent there is in `others`."""
         self.others: list[tuple[str, bytes]] = []
@@ -264,7 +263,7 @@ class Upstream:
         if body.get("tools") and not self.tools:
             return _refuse(400, NO_TOOLS)
         model = body.get("model")
-        if self._strict and model not in self._models:
+        if self.strict and model not in self._models:
             return web.json_response({"error": {
                 "message": f"The model `{model}` does not exist.", "type": "NotFoundError",
                 "param": "model", "code": "model_not_found"}}, status=404)
