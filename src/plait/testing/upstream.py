@@ -66,6 +66,7 @@ class Upstream:
         self._ids: dict[str, int] = {}
         self._words: list[str] = []
         self._changed = anyio.Event()
+        self._replies = 0
         self._runner: web.AppRunner | None = None
         self.calls = Calls()
         self.bodies: list[dict[str, Any]] = []
@@ -97,7 +98,7 @@ class Upstream:
 
     async def listen(self, port: int = 0) -> None:
         """Begin to serve; ``port`` 0: a free one."""
-        app = web.Application()
+        app = web.Application(client_max_size=2**26)
         app.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None,
                                      shutdown_timeout=0.1)
@@ -160,7 +161,12 @@ class Upstream:
         if path in self.answers:
             self.others.append((request.path_qs, await request.read()))
             return web.json_response(self.answers[path])
-        body = orjson.loads(await request.read() or b"{}")
+        try:
+            body = orjson.loads(await request.read() or b"{}")
+        except orjson.JSONDecodeError:
+            return _refuse(400, "no JSON")
+        if not isinstance(body, dict):
+            return _refuse(400, "no object")
         if path in ("/v1/completions", "/v1/chat/completions") or (
             path == "/completion" and self._dialect == "llamacpp"
         ):
@@ -180,8 +186,9 @@ class Upstream:
                 window = {"max_model_len": self._window}
                 if self._dialect in ("llamacpp", "generic"):
                     window = {}
-                return {"data": [{"id": m, "owned_by": self._owner, **window}
-                                 for m in self._models]}
+                entry = {"object": "model", "created": 1_750_000_000, "owned_by": self._owner}
+                return {"object": "list",
+                        "data": [{"id": m, **entry, **window} for m in self._models]}
             case ("vllm", "/version"):
                 return {"version": "0.32.0"}
             case ("sglang", "/server_info"):
@@ -233,7 +240,7 @@ class Upstream:
         self._count("started")
         how = "failed"
         try:
-            refusal = self._refusal(body)
+            refusal = self._refusal(request.path, body)
             if refusal is not None:
                 how = "refused"
                 return refusal
@@ -259,9 +266,15 @@ class Upstream:
             self._count(how)
             self._count("open", -1)
 
-    def _refusal(self, body: Body) -> web.Response | None:
+    def _refusal(self, path: str, body: Body) -> web.Response | None:
         if body.get("tools") and not self.tools:
             return _refuse(400, NO_TOOLS)
+        if "chat" in path and not (isinstance(body.get("messages"), list) and body["messages"]
+                                   and all(isinstance(m, dict) for m in body["messages"])):
+            return _refuse(400, "messages: a list of messages is wanted")
+        limit = body.get("max_tokens")
+        if not (limit is None or (isinstance(limit, int) and limit > 0)):
+            return _refuse(400, "max_tokens: a positive number is wanted")
         model = body.get("model")
         if self.strict and model not in self._models:
             return web.json_response({"error": {
@@ -289,7 +302,8 @@ class Upstream:
 
     def _envelope(self, body: Body, kind: str) -> dict[str, object]:
         """What is around every answer of the OpenAI endpoints."""
-        return {"id": f"upstream-{len(self.bodies)}", "object": kind, "created": 1_750_000_000,
+        self._replies += 1
+        return {"id": f"upstream-{self._replies}", "object": kind, "created": 1_750_000_000,
                 "model": body.get("model") or self._models[0],
                 "system_fingerprint": "fp_upstream"}
 
@@ -341,7 +355,8 @@ class Upstream:
 
 
 def _refuse(status: int, why: str) -> web.Response:
-    return web.json_response({"error": {"message": why, "code": status}}, status=status)
+    return web.json_response({"error": {"message": why, "type": "invalid_request_error",
+                                        "param": None, "code": status}}, status=status)
 
 
 def _by_choice(data: dict[str, object], body: Body) -> Iterator[dict[str, object]]:
