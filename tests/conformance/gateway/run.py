@@ -52,7 +52,7 @@ async def judge(case: Case, target: Target, upstream: Upstream | None) -> Verdic
     if lacking:
         return Verdict(case, "not judged", lacking, 0.0)
     if upstream is not None:
-        await _clean(upstream)
+        await clean(upstream)
     begin = time.perf_counter()
     result: Result = "fail"
     async with Client() as client:
@@ -72,7 +72,7 @@ async def judge(case: Case, target: Target, upstream: Upstream | None) -> Verdic
     return Verdict(case, result, why, time.perf_counter() - begin)
 
 
-async def _clean(upstream: Upstream) -> None:
+async def clean(upstream: Upstream) -> None:
     """The upstream as new: nothing recorded, nothing open, the plain answer."""
     try:
         async with asyncio.timeout(SETTLE):

@@ -132,7 +132,8 @@ async def no_choices(desk: Desk) -> None:
 @case("hostile.garbage_stream", "an engine that streams garbage: an error event, or an end",
       "a load balancer's page in the middle of a stream", "upstream")
 async def garbage_stream(desk: Desk) -> None:
-    desk.script(Reply(raw=[b"data: {\"choices\": [{\"delta\"\n\n", b"\xff\xfe<html>", b"\n\n"]))
+    junk = [b"data: {\"choices\": [{\"delta\"\n\n", b"\xff\xfe<html>", b"\n\n"]
+    desk.script(Reply(raw=junk))
     stream = await desk.read()
     expect(stream.status != 200 or stream.error() or stream.broken or not stream.finishes(),
            "the stream ends as if whole")

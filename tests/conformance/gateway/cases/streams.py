@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import anyio
 import orjson
 
-from plait.testing.replies import Reply
+from plait.testing.replies import Body, Reply
 from tests.conformance.gateway.case import ANSWER, Desk, case, expect
 from tests.conformance.gateway.cases.fields import TOOL
 from tests.conformance.gateway.cases.replies import CALL
@@ -36,6 +37,11 @@ def event(**fields: object) -> bytes:
 def delta(text: str, finish: str | None = None) -> bytes:
     """An event with a piece of text."""
     return event(choices=[{"index": 0, "delta": {"content": text}, "finish_reason": finish}])
+
+
+def streamed(reply: Reply, whole: Reply) -> Callable[[Body], Reply]:
+    """``reply`` where a stream is asked for; ``whole`` for gateways that ask for none."""
+    return lambda body: reply if body.get("stream") else whole
 
 
 @case("stream.shape", "chunks are chat.completion.chunk with one id, and [DONE] ends them",
@@ -177,7 +183,8 @@ async def unicode(desk: Desk) -> None:
     text = "数🧮é👩‍👩‍👧"
     whole = delta(text) + delta("", "stop") + b"data: [DONE]\n\n"
     whole = orjson.dumps(text).join(whole.split(orjson.dumps(text)))
-    desk.script(Reply(raw=[whole[i:i + 1] for i in range(len(whole))]))
+    bytewise = [whole[i:i + 1] for i in range(len(whole))]
+    desk.script(streamed(Reply(raw=bytewise), Reply(text)))
     stream = await desk.read()
     expect(stream.text() == text, f"the text became {stream.text()!r}")
 
@@ -187,7 +194,7 @@ async def unicode(desk: Desk) -> None:
 async def line_ends(desk: Desk) -> None:
     whole = b": hello\n\n" + delta("one ") + b": still here\n\n" + delta("two", "stop")
     whole = (whole + b"data: [DONE]\n\n").replace(b"data: ", b"data:").replace(b"\n", b"\r\n")
-    desk.script(Reply(raw=[whole]))
+    desk.script(streamed(Reply(raw=[whole]), Reply("one two")))
     stream = await desk.read()
     expect(stream.text() == "one two", f"the text became {stream.text()!r}")
 
@@ -196,7 +203,8 @@ async def line_ends(desk: Desk) -> None:
       "engines that close at once; usage is in that event", "upstream")
 async def last_frame(desk: Desk) -> None:
     last = event(choices=[], usage={"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7})
-    desk.script(Reply(raw=[delta("one two"), delta("", "stop"), last.rstrip(b"\n")]))
+    desk.script(streamed(Reply(raw=[delta("one two"), delta("", "stop"), last.rstrip(b"\n")]),
+                         Reply(["one ", "two"], counts={"completion_tokens": 2})))
     stream = await desk.read(stream_options=USAGE)
     expect(stream.text() == "one two", f"the text became {stream.text()!r}")
     found = [e["usage"] for e in stream.events if e.get("usage")]
@@ -216,8 +224,9 @@ async def refused(desk: Desk) -> None:
 @case("stream.error", "an error in the middle reaches the client as an error event",
       "SDKs raise on it; without it a torso looks like an answer", "upstream")
 async def error(desk: Desk) -> None:
-    desk.script(Reply(ANSWER, fail_after=3, error={"error": {
-        "message": "the engine died", "type": "server_error", "param": None, "code": None}}))
+    died = {"error": {"message": "the engine died", "type": "server_error", "param": None,
+                      "code": None}}
+    desk.script(streamed(Reply(ANSWER, fail_after=3, error=died), Reply(status=500, error=died)))
     stream = await desk.read()
     told = stream.error()
     expect(told or stream.broken, f"the stream ends as if whole: {stream.text()!r}")
