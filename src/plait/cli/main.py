@@ -23,6 +23,8 @@ from plait.version import VERSION
 
 COMMANDS = {
     "solve": ("plait.cli.solve", "Answer one question, in parallel where the model can."),
+    "serve": ("plait.cli.serve", "Serve an OpenAI-compatible API."),
+    "key": ("plait.cli.key", "Make a key for a client of the API."),
     "probe": ("plait.cli.served", "Say what an engine serves, and whether a wire format fits."),
     "protocols": ("plait.cli.protocols", "List the wire formats that models fork in."),
     "eval": ("plait.cli.evaluate", "Put the same problems to several methods, and compare."),

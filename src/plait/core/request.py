@@ -10,6 +10,9 @@ from typing import ClassVar
 from plait.core.text import Message
 from plait.errors import UsageError
 
+UNSAID = 1.0
+"""What an unsaid temperature is taken for: OpenAI's default."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -30,6 +33,13 @@ class Sampling:
     it comes as the model likes, so whoever asks has to be able to read that, too."""
     extra: Mapping[str, object] = field(default_factory=dict)
     """Fields passed to the engine as they are (an OpenAI server's request body)."""
+    unsaid: bool = False
+    """Nobody asked for this ``temperature``: a server's own default is wanted."""
+
+    @property
+    def engine_default(self) -> bool:
+        """The server's own temperature holds: nobody, no method either, asked for another."""
+        return self.unsaid and self.temperature == UNSAID
 
     def __post_init__(self) -> None:
         checks = (

@@ -59,9 +59,10 @@ class Run:
         widths = [w for w in (plan.width, request.budget.width) if w is not None]
         self.width = min(widths, default=NO_WIDTH_LIMIT)
         self.contenders = 0
+        self.committed = ""
         self.errors: list[EngineError] = []
         self._engines = engines
-        self._started = anyio.current_time()
+        self.began = anyio.current_time()
         self._threads = 1
         self._refusals: set[str] = set()
         self._clocks: dict[str, int] = {}
@@ -71,7 +72,7 @@ class Run:
 
     def now(self) -> float:
         """Seconds since this run began."""
-        return anyio.current_time() - self._started
+        return anyio.current_time() - self.began
 
     # --- the root ------------------------------------------------------------------------------
 

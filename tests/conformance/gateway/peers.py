@@ -23,6 +23,7 @@ from pathlib import Path
 import aiohttp
 import orjson
 
+from plait.server.keys import hash_key
 from tests.conformance.gateway.case import Target
 from tests.conformance.gateway.client import Client
 from tests.conformance.gateway.report import as_data, as_markdown, count
@@ -100,8 +101,11 @@ def its_hub(upstream: str, port: int, folder: Path) -> Sequence[str]:
 
 
 def plait(upstream: str, port: int, folder: Path) -> Sequence[str]:
-    """`plait serve` with a key file."""
-    return [sys.executable, "-m", "plait.cli", "serve", "--engine", upstream, "--port", str(port)]
+    """`plait serve` with a file of keys, as `plait key` writes it."""
+    keys = folder / "keys.toml"
+    keys.write_text(f'[keys.suite]\nsha256 = "{hash_key(KEY)}"\n')
+    return [sys.executable, "-m", "plait.cli", "serve", "--engine", upstream, "--port", str(port),
+            "--keys", str(keys)]
 
 
 def bare(upstream: str, port: int, folder: Path) -> Sequence[str]:
@@ -111,7 +115,8 @@ def bare(upstream: str, port: int, folder: Path) -> Sequence[str]:
 
 ALL = [
     Peer("plait", "plait", Path(sys.executable), plait,
-         lambda url: Target("plait", url, "tiny", "plait/explore:tiny"),
+         lambda url: Target("plait", url, "tiny", "plait/explore:tiny", KEY,
+                            deadline="x-plait-deadline"),
          environment={"OPENAI_API_KEY": ENGINE_KEY}),
     Peer("LiteLLM", "litellm", program("litellm", "python"), litellm,
          lambda url: Target("LiteLLM", url, "tiny", key=KEY, deadline="x-litellm-timeout"),

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 import anyio
 import orjson
+from yarl import URL
 
 from plait.engines.openai import errors
 from plait.errors import EngineError, EngineOverloaded, UsageError
@@ -44,6 +45,10 @@ def without_password(url: str) -> str:
     """``url`` as it may be shown: no user name, no password."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _timeout(idle: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=idle)
 
 
 class Link:
@@ -107,20 +112,29 @@ class Link:
     async def _send(
         self, path: str, body: Mapping[str, object] | None
     ) -> aiohttp.ClientResponse:
-        """One request, up to the headers of its reply.
+        """One request, up to the headers of its reply."""
+        if body is None:
+            return await self.send("GET", path)
+        return await self.send("POST", path, orjson.dumps(body),
+                               {"Content-Type": "application/json"})
+
+    async def send(
+        self, method: str, path: str, data: bytes | None = None,
+        headers: Mapping[str, str] | None = None, *, idle: float | None = None,
+    ) -> aiohttp.ClientResponse:
+        """Any request, as it is, with our key; up to the headers of its reply, whatever they say.
 
         A server may have closed a pooled connection in the moment in which we take it; then the
         next one is taken, a few times. Nothing has been answered, so nothing is done twice.
+        ``idle`` replaces the link's own. Raises what `errors.NETWORK` lists.
         """
         session = await self._current_session()
-        method, data, headers = "GET", None, {}
-        if body is not None:
-            method, data = "POST", orjson.dumps(body)
-            headers = {"Content-Type": "application/json"}
+        url = URL(self._root + path, encoded=True)
+        timeout = _timeout(self.idle if idle is None else idle)
         for left in reversed(range(STALE_CONNECTIONS)):
             try:
-                return await session.request(
-                    method, self._root + path, data=data, headers=headers)
+                return await session.request(method, url, data=data, headers=headers,
+                                             timeout=timeout, allow_redirects=False)
             except aiohttp.ClientConnectorError:
                 raise
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
@@ -168,11 +182,9 @@ class Link:
         loop = asyncio.get_running_loop()
         if self._session is None or self._loop is not loop or self._session.closed:
             old = self._session
-            timeout = aiohttp.ClientTimeout(
-                total=None, sock_connect=CONNECT_SECONDS, sock_read=self.idle)
             keyed = self._key and "@" not in urlsplit(self._root).netloc
             self._session = session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS), timeout=timeout,
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS), timeout=_timeout(self.idle),
                 headers={"Authorization": f"Bearer {self._key}"} if keyed else {})
             self._loop = loop
             if old is not None:

@@ -1,0 +1,50 @@
+"""The gateway as an ASGI application: which path leads where."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from plait.server import facts
+from plait.server.chat import chat
+from plait.server.endpoint import Endpoint, Handler
+from plait.server.errors import ApiError
+from plait.server.gateway import Gateway
+from plait.server.passing import pass_untouched
+
+ANY = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def make_app(gateway: Gateway) -> Starlette:
+    """The application. Whoever starts it opens and closes the runtime."""
+
+    def route(path: str, method: str, handler: Handler, **options: bool) -> Route:
+        return Route(path, Endpoint(gateway, handler, **options), methods=[method])
+
+    routes = [
+        route("/health", "GET", facts.health, public=True),
+        route("/ready", "GET", facts.ready, public=True),
+        route("/version", "GET", facts.version, public=True),
+        route("/v1/models", "GET", facts.models),
+        route("/v1/models/{name:path}", "GET", facts.model),
+        route("/v1/chat/completions", "POST", chat, counted=True),
+        route("/v1/chat/completions/{name}/cancel", "POST", facts.cancel),
+        route("/v1/runs/{name}/cancel", "POST", facts.cancel),
+        *(Route(path, Endpoint(gateway, pass_untouched, counted=True), methods=ANY)
+          for path in ("/v1/{rest:path}", "/tokenize", "/detokenize")),
+    ]
+    return Starlette(routes=routes, exception_handlers={HTTPException: _refuse})
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """Paths and methods that do not exist, in the shape of every other error."""
+    assert isinstance(error, HTTPException)
+    what = f"{request.method} {request.url.path}"
+    words = f"{what} is not served here" if error.status_code == 404 else (
+        f"{what}: {error.detail.lower()}")
+    refusal = ApiError(error.status_code, words, code="not_found" if error.status_code == 404
+                       else None, headers=dict(error.headers or {}))
+    return Response(refusal.body(), refusal.status, refusal.headers(), "application/json")

@@ -1,0 +1,64 @@
+"""What the endpoints share: engines, keys, admission, requests at work, watchers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import anyio
+
+from plait.server.exchange import Exchange
+from plait.server.keys import KeyRing
+from plait.server.limits import Admission
+from plait.server.models import Models
+from plait.server.replays import Replays
+from plait.server.settings import GatewaySettings
+from plait.server.watch import Watcher
+from plait.solve import Runtime
+
+
+@dataclass(eq=False, slots=True)
+class Active:
+    """A request at work. Cancelling ``scope`` ends it."""
+
+    run: str
+    request: str
+    key: str
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+
+class Gateway:
+    """See the module's docstring. The runtime is the caller's to close."""
+
+    def __init__(
+        self, runtime: Runtime, settings: GatewaySettings | None = None,
+        watchers: Sequence[Watcher] = (),
+    ) -> None:
+        self.settings = settings or GatewaySettings()
+        self.models = Models(runtime)
+        self.keys = KeyRing(self.settings.keys)
+        self.watchers = list(watchers)
+        self.admission = Admission(self.settings.running, self.settings.waiting,
+                                   self.settings.queue_seconds)
+        self.replays = Replays(self.settings.idempotent, self.settings.idempotent_seconds)
+        self._active: dict[str, Active] = {}
+
+    @contextmanager
+    def at_work(self, run: str, exchange: Exchange) -> Iterator[Active]:
+        """``run`` can be cancelled inside the block: whoever does that leaves `Active.scope`."""
+        active = Active(run, exchange.request_id, exchange.key.name)
+        self._active[run] = active
+        try:
+            yield active
+        finally:
+            del self._active[run]
+
+    def cancel(self, name: str, exchange: Exchange) -> list[str]:
+        """Cancel the requests that ``name`` means: a run, or what the client called a request.
+        Keys reach their own requests only. Gives the runs that were cancelled."""
+        mine = [a for a in self._active.values() if name in (a.run, a.request)
+                and (exchange.key.admin or a.key == exchange.key.name)]
+        for active in mine:
+            active.scope.cancel()
+        return [active.run for active in mine]
