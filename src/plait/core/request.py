@@ -33,6 +33,8 @@ class Sampling:
     it comes as the model likes, so whoever asks has to be able to read that, too."""
     extra: Mapping[str, object] = field(default_factory=dict)
     """Fields passed to the engine as they are (an OpenAI server's request body)."""
+    session: str = ""
+    """Calls of one session read much of the same; a router may keep them on one server."""
     unsaid: bool = False
     """Nobody asked for this ``temperature``: a server's own default is wanted."""
 

@@ -13,6 +13,7 @@ from plait.server.chat import chat
 from plait.server.completions import completions
 from plait.server.endpoint import Endpoint, Handler
 from plait.server.errors import ApiError
+from plait.server.exchange import request_id
 from plait.server.gateway import Gateway
 from plait.server.passing import pass_untouched
 from plait.server.responses import cancel_response, response, responses
@@ -40,10 +41,16 @@ def make_app(gateway: Gateway) -> Starlette:
         route("/v1/responses/{name}/cancel", "POST", cancel_response),
         route("/v1/chat/completions/{name}/cancel", "POST", facts.cancel),
         route("/v1/runs/{name}/cancel", "POST", facts.cancel),
+        *(Route(path, _not_allowed, methods=[m for m in ANY if m != "POST"])
+          for path in ("/v1/chat/completions", "/v1/completions", "/v1/responses")),
         *(Route(path, Endpoint(gateway, pass_untouched, counted=True), methods=ANY)
           for path in ("/v1/{rest:path}", "/tokenize", "/detokenize")),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: _refuse})
+
+
+def _not_allowed(request: Request) -> Response:
+    raise HTTPException(405, headers={"Allow": "POST"})
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
@@ -53,5 +60,6 @@ async def _refuse(request: Request, error: Exception) -> Response:
     words = f"{what} is not served here" if error.status_code == 404 else (
         f"{what}: {error.detail.lower()}")
     refusal = ApiError(error.status_code, words, code="not_found" if error.status_code == 404
-                       else None, headers=dict(error.headers or {}))
+                       else None, headers={"x-request-id": request_id(request.headers),
+                                           **(error.headers or {})})
     return Response(refusal.body(), refusal.status, refusal.headers(), "application/json")

@@ -74,6 +74,7 @@ class ChatStream:
 
     async def take(self, pieces: list[Piece]) -> None:
         """Send what is to be told now."""
+        await self._open()
         for piece in pieces:
             if isinstance(piece, Words):
                 await self._delta({"content": piece.text})
@@ -97,7 +98,6 @@ class ChatStream:
         await self.sender.fail(error)
 
     async def _delta(self, delta: dict[str, object], **more: object) -> None:
-        await self._open()
         await self._chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}],
                           **more)
 

@@ -3,8 +3,8 @@
     {"error": {"message": ..., "type": ..., "param": ..., "code": ...}}
 
 A refusal before any work was done may be tried again by the client's library; a failure after
-tokens were generated says ``x-should-retry: false``, since trying again would pay for all of it
-once more.
+that, and one that was tried again here already, says ``x-should-retry: false``, since trying again
+would pay for all of it once more.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def cancelled() -> ApiError:
 
 
 def from_plait(error: PlaitError, *, spent: bool) -> ApiError:
-    """An error of plait's own tree. ``spent``: tokens had been generated when it was raised."""
+    """An error of plait's own tree. ``spent``: much was done when it was raised."""
     status, code = _meaning(error)
     after = error.retry_after if isinstance(error, EngineOverloaded) else None
     if isinstance(error, EngineOverloaded) and after is None:

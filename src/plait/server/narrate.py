@@ -30,6 +30,8 @@ from plait.core.reading import END_THINK, THINK
 from plait.server.choosing import Thoughts
 
 ROOT = "0"
+PAUSE = 1.0
+"""Seconds after which what is held back of a thread is said in any case."""
 LINE = 160
 """Characters after which a line counts as full, line break or not."""
 
@@ -64,7 +66,10 @@ class Narrator:
         self._mode = mode
         self._labels: dict[str, str] = {}
         self._tokens: dict[str, int] = {}
+        self.begun = False
+        """Something was written."""
         self._held: dict[str, str] = {}
+        self._since: dict[str, float] = {}
         self._open: set[str] = set()
         self._speaker = ""
         self._at_start = True
@@ -98,7 +103,7 @@ class Narrator:
         if wrote is not None and wrote.thread == event.thread == ROOT:
             thought, mark, _ = wrote.text.partition(END_THINK)
             if mark:
-                pieces += self._say(ROOT, thought.replace(THINK, ""))
+                pieces += self._say(ROOT, thought.replace(THINK, ""), event.t)
             self._answering = True
             self.answer_tokens += wrote.tokens
             self._count(wrote)
@@ -121,18 +126,21 @@ class Narrator:
             if END_THINK in before:  # what follows is the answer, and comes when it is committed
                 self._answering = True
                 text = before.partition(END_THINK)[0][len(before) - len(text):]
-        return self._say(event.thread, text.replace(THINK, "").replace(END_THINK, ""))
+        return self._say(event.thread, text.replace(THINK, "").replace(END_THINK, ""), event.t)
 
-    def _say(self, thread: str, text: str) -> list[Piece]:
+    def _say(self, thread: str, text: str, t: float) -> list[Piece]:
         """``text`` of a thread, now or when it has a whole line."""
         if self._mode != "full" or not text:
             return []
         text = self._held.pop(thread, "") + text
         if len(self._open) > 1:
-            end = len(text) if len(text) >= LINE else text.rfind("\n") + 1
+            full = len(text) >= LINE or t - self._since.setdefault(thread, t) >= PAUSE
+            end = len(text) if full else text.rfind("\n") + 1
             if rest := text[end:]:
                 self._held[thread] = rest
             text = text[:end]
+        if text:
+            self._since.pop(thread, None)
         return self._speak(thread, text)
 
     def _speak(self, thread: str, text: str) -> list[Piece]:
@@ -152,6 +160,7 @@ class Narrator:
         return Thought(thread, self._labels.get(thread, ""), text)
 
     def _count(self, event: Wrote) -> None:
+        self.begun = True
         self._tokens[event.thread] = self._tokens.get(event.thread, 0) + event.tokens
 
     # --- events --------------------------------------------------------------------------------

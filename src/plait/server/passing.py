@@ -1,15 +1,16 @@
 """Requests that the engine answers itself: passed on as they came, and its reply back as it came.
 
-Three things are changed, where they are there: the name of a model loses ``plait/...:``, the
-``plait`` object is taken out, and a stream is asked to report its usage, which is kept from the
-client again if the client did not ask for it. The client's key stays here; the engine gets its
-own. The reply says ``x-plait-method: pass-through``, and why.
+Little is changed, and only where it is there: the name of a model loses ``plait/...:``, the
+``plait`` object is taken out, a stream is asked to report its usage, which is kept from the
+client again if the client did not ask for it, and thoughts get both of their names (`taps`). The
+client's key stays here; the engine gets its own. The reply says ``x-plait-method: pass-through``, and why.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -20,12 +21,12 @@ from plait.engines.openai import OpenAIEngine
 from plait.engines.openai.errors import NETWORK, from_network
 from plait.server.choosing import FIELD, PREFIX, Choice
 from plait.server.errors import ApiError, cancelled, from_plait, invalid
-from plait.server.exchange import Exchange
+from plait.server.exchange import JSON, Exchange
 from plait.server.gateway import Gateway
 from plait.server.passed import Passage
 from plait.server.runs import DEADLINE, deadline, new_run
-from plait.server.streaming import sse_headers
-from plait.server.taps import UsageTap
+from plait.server.streaming import EventSender, sse_headers
+from plait.server.taps import StreamTap, twin
 from plait.server.watch import Endpoint, RunInfo
 
 PASSED = "pass-through"
@@ -37,6 +38,16 @@ _HOP = frozenset((
 _NOT_ON = _HOP | {"host", "authorization", "x-api-key", "cookie", "content-length", "expect",
                   "accept-encoding", DEADLINE}
 _NOT_BACK = _HOP | {"content-length", "server", "date", "x-request-id", "set-cookie"}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a reply goes back. ``passage``: its record, None for what is no completion; ``hidden``:
+    its usage was asked for by us; ``sender``: set where the client waits for a stream."""
+
+    passage: Passage | None = None
+    hidden: bool = False
+    sender: EventSender | None = None
 
 
 async def pass_on(
@@ -72,9 +83,16 @@ async def pass_on(
         async with gateway.admission.place(exchange.key):
             with gateway.at_work(run, exchange) as active, active.scope, Passage(
                     gateway.watchers, info) as passage:
-                await _forward(exchange, server, data, passage, UsageTap(hidden))
-                if use is not None:
-                    use.charge(passage.prompt + passage.generated)
+                try:
+                    if body.get("stream") is True:
+                        sender = EventSender(exchange)
+                        async with sender.beating(gateway.settings.heartbeat):
+                            await _forward(exchange, server, data, Way(passage, hidden, sender))
+                    else:
+                        await _forward(exchange, server, data, Way(passage))
+                finally:
+                    if use is not None:
+                        use.charge(passage.prompt + passage.generated)
             if active.scope.cancelled_caught and not exchange.started:
                 raise cancelled()
 
@@ -89,7 +107,7 @@ async def pass_untouched(gateway: Gateway, exchange: Exchange) -> None:
 
     async def work() -> None:
         async with gateway.admission.place(exchange.key):
-            await _forward(exchange, server, data or None, None, UsageTap(hidden=False))
+            await _forward(exchange, server, data or None, Way())
 
     await exchange.while_connected(work)
 
@@ -116,8 +134,7 @@ def _server(gateway: Gateway, why: str, status: int = 400) -> OpenAIEngine:
 
 
 async def _forward(
-    exchange: Exchange, server: OpenAIEngine, data: bytes | None, passage: Passage | None,
-    tap: UsageTap,
+    exchange: Exchange, server: OpenAIEngine, data: bytes | None, way: Way
 ) -> None:
     """One request to the engine and its reply back. Raises `ApiError` before anything was sent."""
     headers = {k: v for k, v in exchange.headers.items() if k not in _NOT_ON}
@@ -128,7 +145,7 @@ async def _forward(
         with anyio.fail_after(seconds):
             response = await server.link.send(exchange.method, exchange.target, data, headers,
                                               idle=SILENCE)
-            await _back(exchange, response, passage, tap)
+            await _back(exchange, response, way)
     except NETWORK as error:
         failed = from_plait(from_network(error, server.link.where, SILENCE),
                             spent=exchange.started)
@@ -137,70 +154,95 @@ async def _forward(
                               code="timeout", retry=False)
         if not exchange.started:
             raise failed from error
-        await _break_off(exchange, response, failed, error)
+        if way.sender is None:  # the connection is cut, so that nobody takes the half for the whole
+            raise
+        await way.sender.fail(failed)
     finally:
         if response is not None:
             response.close()
 
 
-async def _break_off(
-    exchange: Exchange, response: aiohttp.ClientResponse | None, failed: ApiError,
-    error: Exception,
-) -> None:
-    """A reply that had begun cannot be completed: an event says so, where it is a stream; else
-    the connection is cut, so that nobody takes the half for the whole."""
-    if response is None or not sse_headers(response.headers):
-        raise error
-    await exchange.write(b"data: " + failed.body() + b"\n\n")
-    await exchange.write(b"", more=False)
-
-
-async def _back(
-    exchange: Exchange, response: aiohttp.ClientResponse, passage: Passage | None, tap: UsageTap,
-) -> None:
+async def _back(exchange: Exchange, response: aiohttp.ClientResponse, way: Way) -> None:
     """The engine's reply to the client."""
     headers = {k.lower(): v for k, v in response.headers.items() if k.lower() not in _NOT_BACK}
-    if sse_headers(headers):
-        await exchange.start(response.status, headers)
-        async for piece in response.content.iter_any():
-            if passage is not None:
-                passage.token()
-            if given := tap.feed(piece):
-                await exchange.write(given)
-        if passage is not None:
-            passage.used(tap.usage(), response.status)
-        await exchange.write(tap.rest(), more=False)
-    elif passage is not None or response.status >= 400:
-        body = await response.read()
-        if passage is not None:
-            passage.used(_usage(body), response.status)
-        await _reply_whole(exchange, response.status, body, headers)
-    else:
+    if way.passage is None and not sse_headers(headers) and response.status < 400:
         await exchange.start(response.status, headers)
         async for piece in response.content.iter_any():
             await exchange.write(piece)
         await exchange.write(b"", more=False)
+    elif sse_headers(headers):
+        await _back_events(exchange, response, headers, way)
+    else:
+        await _back_whole(exchange, response.status, await response.read(), headers, way)
 
 
-async def _reply_whole(
-    exchange: Exchange, status: int, body: bytes, headers: Mapping[str, str]
+async def _back_events(
+    exchange: Exchange, response: aiohttp.ClientResponse, headers: dict[str, str], way: Way
 ) -> None:
-    """A reply that is no stream; an error that is not in any known shape gets OpenAI's."""
-    if status >= 400 and not headers.get("content-type", "").startswith("application/json"):
+    """A stream of events; one that ends before it is over says so."""
+    tap, sender = StreamTap(way.hidden), way.sender or EventSender(exchange)
+    if response.status != 200 and not exchange.started:
+        await exchange.start(response.status, headers)
+    sender.headers = headers
+    async for piece in response.content.iter_any():
+        if way.passage is not None:
+            way.passage.token()
+        if given := tap.feed(piece):
+            await sender.raw(given)
+    last = tap.close()
+    if way.passage is None or tap.whole:
+        if way.passage is not None:
+            way.passage.used(tap.usage, response.status)
+        await sender.raw(last)
+        await sender.end()
+        return
+    if last:
+        await sender.raw(last + b"\n\n")
+    await sender.fail(ApiError(502, "the engine's stream broke off before its end",
+                               code="engine_failed", retry=False))
+
+
+async def _back_whole(
+    exchange: Exchange, status: int, body: bytes, headers: Mapping[str, str], way: Way
+) -> None:
+    """A reply that is no stream; what is in no known shape becomes an error in OpenAI's."""
+    data = _object(body)
+    kept = {k: v for k, v in headers.items() if k.startswith(("retry-after", "x-"))}
+    if data is None and (status >= 400 or way.passage is not None):
         words = body.decode("utf-8", "replace").strip()
         said = "" if words.startswith("<") else f": {words[:500]}"
-        kept = {k: v for k, v in headers.items() if k.startswith(("retry-after", "x-"))}
-        error = ApiError(status, f"the engine replied with HTTP {status}{said}",
-                         code="engine_failed" if status >= 500 else None, headers=kept)
-        await exchange.refuse(error)
+        error = ApiError(status if status >= 400 else 502,
+                         f"the engine replied with HTTP {status} and no JSON{said}",
+                         code="engine_failed", headers=kept)
+    elif way.passage is not None and exchange.started:
+        error = ApiError(status, _said(data), code="engine_failed")
+    else:
+        if way.passage is not None and data is not None:
+            way.passage.used(_usage(data), status)
+            if twin(data):
+                body = orjson.dumps(data)
+        await exchange.reply(status, body, {**headers, "content-type": JSON} if data else headers)
         return
-    await exchange.reply(status, body, headers)
+    if not exchange.started:
+        raise error
+    await (way.sender or EventSender(exchange)).fail(error)
 
 
-def _usage(body: bytes) -> Mapping[str, Any]:
+def _object(body: bytes) -> dict[str, Any] | None:
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return {}
-    usage = data.get("usage") if isinstance(data, Mapping) else None
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _usage(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    usage = data.get("usage")
     return usage if isinstance(usage, Mapping) else {}
+
+
+def _said(data: object) -> str:
+    """The message of an error object, which came when the reply had begun."""
+    error = data.get("error") if isinstance(data, Mapping) else None
+    said = error.get("message") if isinstance(error, Mapping) else error
+    return str(said) if said else "the engine refused the request"

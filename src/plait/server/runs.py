@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from plait.core import Request, Result, estimate_tokens
-from plait.core.events import Answered, Wrote
+from plait.core.events import Answered, Asked, Wrote
 from plait.errors import PlaitError
 from plait.interfaces import Engine
 from plait.policy import PolicyFile
@@ -162,13 +162,14 @@ def describe(gateway: Gateway, exchange: Exchange, job: Job, queued: float) -> R
 
 
 async def perform(gateway: Gateway, exchange: Exchange, job: Job, take: Take) -> Answer:
-    """Answer ``job``; ``take`` is given what the client may be told, as it happens.
+    """Answer ``job``; ``take`` is given what the client may be told, as it happens, and called once
+    when the model begins to write, though there may be nothing to tell yet.
 
     Raises `ApiError`: refused, failed, or cancelled by somebody. A client that leaves cancels
     this from outside; then every call to the engine is closed before it returns.
     """
     use = gateway.keys.use(exchange.key)
-    narrator, trace = Narrator(job.thoughts), Trace()
+    narrator, trace, begun = Narrator(job.thoughts), Trace(), False
     result: Result | None = None
     async with gateway.admission.place(exchange.key) as queued:
         info = describe(gateway, exchange, job, queued)
@@ -180,11 +181,14 @@ async def perform(gateway: Gateway, exchange: Exchange, job: Job, take: Take) ->
                         job.request, runtime=job.runtime, trace=trace, run_id=job.run,
                         **how(gateway, job.choice)) as events:
                     while batch := await events.batch():
-                        if pieces := narrator.take(batch):
+                        pieces, first = narrator.take(batch), not begun and narrator.begun
+                        begun |= first
+                        if pieces or first:
                             await take(pieces)
                 result = watched.result = events.result
         except PlaitError as error:
-            spent = any(isinstance(e, Wrote) for e in trace.events)
+            asked = sum(isinstance(e, Asked) for e in trace.events)
+            spent = asked > 1 or any(isinstance(e, Wrote) for e in trace.events)
             raise from_plait(error, spent=spent) from error
         finally:
             if use is not None:

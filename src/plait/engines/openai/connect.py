@@ -26,6 +26,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.25, 8.0
 MOST_ASKED_WAIT = 60.0
 """A server that asks for more patience than this gets none: the caller is told instead."""
 CONNECTIONS = 4096
+SESSION = "X-Session-ID"
+"""By what this says, vLLM's router and others choose a server where they hash."""
 STALE_CONNECTIONS = 3
 """Connections in a row that may turn out to be closed."""
 KEYS = ("PLAIT_API_KEY", "OPENAI_API_KEY")
@@ -71,13 +73,16 @@ class Link:
 
     # --- one attempt ---------------------------------------------------------------------------
 
-    async def open(self, path: str, body: Mapping[str, object]) -> aiohttp.ClientResponse:
+    async def open(
+        self, path: str, body: Mapping[str, object], session: str = ""
+    ) -> aiohttp.ClientResponse:
         """POST ``body`` and give the reply once its headers are there; close it in the end.
 
-        Raises `EngineError` for anything but a success.
+        ``session`` goes into the header by which routers keep calls together. Raises `EngineError`
+        for anything but a success.
         """
         try:
-            response = await self._send(path, body)
+            response = await self._send(path, body, session)
             if response.status >= 300:
                 async with response:
                     raise await self._refusal(response)
@@ -110,13 +115,15 @@ class Link:
             return content.decode("utf-8", "replace")
 
     async def _send(
-        self, path: str, body: Mapping[str, object] | None
+        self, path: str, body: Mapping[str, object] | None, session: str = ""
     ) -> aiohttp.ClientResponse:
         """One request, up to the headers of its reply."""
         if body is None:
             return await self.send("GET", path)
-        return await self.send("POST", path, orjson.dumps(body),
-                               {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json"}
+        if session:
+            headers[SESSION] = session
+        return await self.send("POST", path, orjson.dumps(body), headers)
 
     async def send(
         self, method: str, path: str, data: bytes | None = None,
