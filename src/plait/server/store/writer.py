@@ -32,7 +32,7 @@ FULL = 200_000
 """Entries that may wait. Beyond that events are dropped, and their records say so."""
 SWEEP = 30.0
 """Seconds between two looks at age and size."""
-AT_ONCE = 100
+AT_ONCE = 20
 """Runs that are deleted in one transaction."""
 ROOM = 0.9
 """A store that has grown too large is cut down to this share of its limit."""
@@ -223,7 +223,7 @@ class Writer:
                         some := self._delete("1", "number")):
                     deleted += some
             if deleted:
-                self._base.execute("PRAGMA incremental_vacuum").fetchall()
+                self._base.executescript("PRAGMA incremental_vacuum")  # `execute` frees one page
                 self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except sqlite3.Error as error:
             log.error("old runs cannot be deleted from the store: %s", error)
