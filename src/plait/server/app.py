@@ -10,10 +10,12 @@ from starlette.routing import Route
 
 from plait.server import facts
 from plait.server.chat import chat
+from plait.server.completions import completions
 from plait.server.endpoint import Endpoint, Handler
 from plait.server.errors import ApiError
 from plait.server.gateway import Gateway
 from plait.server.passing import pass_untouched
+from plait.server.responses import cancel_response, response, responses
 
 ANY = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -31,6 +33,11 @@ def make_app(gateway: Gateway) -> Starlette:
         route("/v1/models", "GET", facts.models),
         route("/v1/models/{name:path}", "GET", facts.model),
         route("/v1/chat/completions", "POST", chat, counted=True),
+        route("/v1/completions", "POST", completions, counted=True),
+        route("/v1/responses", "POST", responses, counted=True),
+        route("/v1/responses/{name}", "GET", response),
+        route("/v1/responses/{name}", "DELETE", response),
+        route("/v1/responses/{name}/cancel", "POST", cancel_response),
         route("/v1/chat/completions/{name}/cancel", "POST", facts.cancel),
         route("/v1/runs/{name}/cancel", "POST", facts.cancel),
         *(Route(path, Endpoint(gateway, pass_untouched, counted=True), methods=ANY)

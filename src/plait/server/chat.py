@@ -12,12 +12,10 @@ from plait.server.gateway import Gateway
 from plait.server.narrate import Piece, Words
 from plait.server.passing import pass_on
 from plait.server.reading import read_chat
-from plait.server.runs import Answer, Job, Tokens, facts, make_job, perform
+from plait.server.runs import Answer, Job, facts, make_job, perform
 from plait.server.single import one_thread
 from plait.server.streaming import DONE, EventSender
-
-RUN = "x-plait-run"
-METHOD = "x-plait-method"
+from plait.server.writers import METHOD, RUN, stream, usage_json
 
 
 async def chat(gateway: Gateway, exchange: Exchange) -> None:
@@ -94,6 +92,10 @@ class ChatStream:
                                     "usage": usage_json(answer.tokens)})
         await self.sender.end(DONE)
 
+    async def fail(self, error: ApiError) -> None:
+        """Send that it failed."""
+        await self.sender.fail(error)
+
     async def _delta(self, delta: dict[str, object], **more: object) -> None:
         await self._open()
         await self._chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}],
@@ -108,24 +110,3 @@ class ChatStream:
     async def _chunk(self, choices: list[dict[str, object]], **more: object) -> None:
         usage = {"usage": None} if self._usage else {}
         await self.sender.send({**self._base, "choices": choices, **usage, **more})
-
-
-async def stream(gateway: Gateway, exchange: Exchange, job: Job, writer: Any) -> None:
-    """Answer ``job`` through ``writer``; what goes wrong once the stream has begun ends it with
-    an event."""
-    try:
-        async with writer.sender.beating(gateway.settings.heartbeat):
-            answer = await perform(gateway, exchange, job, writer.take)
-            await writer.finish(answer)
-    except ApiError as error:
-        if not exchange.started:
-            raise
-        await writer.sender.fail(error)
-
-
-def usage_json(tokens: Tokens) -> dict[str, object]:
-    """Tokens as chat and text completions report them."""
-    return {"prompt_tokens": tokens.prompt, "completion_tokens": tokens.generated,
-            "total_tokens": tokens.prompt + tokens.generated,
-            "prompt_tokens_details": {"cached_tokens": tokens.cached},
-            "completion_tokens_details": {"reasoning_tokens": tokens.reasoning}}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from plait.server.exchange import Exchange
+from plait.server.kept import KeptResponses
 from plait.server.keys import KeyRing
 from plait.server.limits import Admission
 from plait.server.models import Models
@@ -42,6 +43,7 @@ class Gateway:
         self.admission = Admission(self.settings.running, self.settings.waiting,
                                    self.settings.queue_seconds)
         self.replays = Replays(self.settings.idempotent, self.settings.idempotent_seconds)
+        self.responses = KeptResponses(self.settings.responses)
         self._active: dict[str, Active] = {}
 
     @contextmanager

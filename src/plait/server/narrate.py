@@ -6,8 +6,8 @@
     none       the answer alone
 
 Threads that think at the same time would make a mess of one text, so each is held back until a
-line is full; a thread that is alone is heard at once. The answer is what was committed, and nothing else.
-Pure: events in, pieces out.
+line is full; a thread that is alone is heard at once. The answer is what was committed, and nothing
+else. Pure: events in, pieces out.
 """
 
 from __future__ import annotations

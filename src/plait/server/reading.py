@@ -48,15 +48,40 @@ def read_completion(body: Mapping[str, Any], choice: Choice, most: Budget) -> Re
     return make_request(body, choice, most, prompt)
 
 
-def read_message(message: object, where: str) -> Message:
-    """One message; its unknown fields go along. Raises `ApiError` 400."""
+def read_response(
+    body: Mapping[str, Any], choice: Choice, most: Budget, before: tuple[Message, ...]
+) -> Request:
+    """A response as a request, behind the conversation ``before``. Raises `ApiError` 400."""
+    given = body.get("input")
+    if isinstance(given, str) and given.strip():
+        asked: tuple[Message, ...] = (Message("user", given),)
+    elif isinstance(given, list) and given:
+        asked = tuple(read_message(item, f"input[{i}]", ("type", "id", "status"))
+                      for i, item in enumerate(given)
+                      if not (isinstance(item, Mapping) and item.get("type") == "reasoning"))
+    else:
+        raise invalid("`input` must be text or a list of messages", "input")
+    told = body.get("instructions")
+    if told is not None and not isinstance(told, str):
+        raise invalid("`instructions` must be text", "instructions")
+    system = (Message("system", told),) if told else ()
+    effort, verbosity = (
+        part.get(name) if isinstance(part := body.get(field), Mapping) else None
+        for field, name in (("reasoning", "effort"), ("text", "verbosity")))
+    more = {name: value for name, value in
+            (("reasoning_effort", effort), ("verbosity", verbosity)) if value is not None}
+    return make_request({**body, **more}, choice, most, (*system, *before, *asked))
+
+
+def read_message(message: object, where: str, dropped: tuple[str, ...] = ()) -> Message:
+    """One message; its unknown fields go along, but for ``dropped``. Raises `ApiError` 400."""
     if not isinstance(message, Mapping):
         raise invalid(f"`{where}` must be an object", where)
     role = message.get("role")
     if role not in ROLES:
         raise invalid(f"`{where}.role` is {role!r:.40}. Known: {', '.join(ROLES)}, tool.",
                       f"{where}.role")
-    left_out = ("role", "content", *_NOT_OF_A_PROMPT)
+    left_out = ("role", "content", *_NOT_OF_A_PROMPT, *dropped)
     extra = {name: value for name, value in message.items()
              if name not in left_out and (value or name not in _EMPTY)}
     return Message(role, read_content(message.get("content"), where, role), extra=extra)
@@ -107,7 +132,7 @@ def read_sampling(body: Mapping[str, Any]) -> Sampling:
     """How tokens are drawn; fields that plait does not know go to the engine as they are."""
     temperature = _number(body, "temperature")
     top_k = _number(body, "top_k", whole=True)
-    own = _OURS | (_RESPONSE_ONLY if "input" in body else frozenset())
+    own = _OURS | _RESPONSE_ONLY if "input" in body else _OURS
     return Sampling(
         temperature=UNSAID if temperature is None else temperature,
         top_p=_or(_number(body, "top_p"), 1.0),

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from plait.core.events import Event
 from plait.policy import PolicyFile
-from plait.server.experiments.counting import Counting, Seen, Place
+from plait.server.experiments.counting import Counting, Place, Seen
 from plait.server.experiments.settings import Arm, ExperimentSettings, Unit
 from plait.server.feedback import Feedback
 from plait.server.redact import pseudonym

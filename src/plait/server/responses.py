@@ -1,0 +1,141 @@
+"""``/v1/responses``: OpenAI's newer API. Its objects are here, its stream in `response_stream`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from plait.core import Message
+from plait.server.choosing import choose
+from plait.server.errors import ApiError
+from plait.server.exchange import Exchange
+from plait.server.fitting import response_misfit
+from plait.server.gateway import Gateway
+from plait.server.kept import KeptResponse
+from plait.server.narrate import Piece, Words
+from plait.server.passing import pass_on, pass_untouched
+from plait.server.reading import read_response
+from plait.server.response_objects import finished, new_response, output_of
+from plait.server.response_stream import ResponseStream
+from plait.server.runs import Answer, Job, make_job, perform
+from plait.server.streaming import EventSender
+from plait.server.writers import METHOD, RUN, stream
+
+PREFIX = "resp_"
+
+
+async def responses(gateway: Gateway, exchange: Exchange) -> None:
+    """Make a response."""
+    body = await exchange.json()
+    choice = choose(body)
+    if why := response_misfit(body):
+        await pass_on(gateway, exchange, why, body, choice, "responses")
+        return
+    before: tuple[Message, ...] = ()
+    if (previous := body.get("previous_response_id")) is not None:
+        found = gateway.responses.find(str(previous), exchange.key.name)
+        if found is None and gateway.models.server is not None and not choice.explicit:
+            await pass_on(gateway, exchange, "it continues a response of the engine's", body,
+                          choice, "responses")
+            return
+        if found is None:
+            raise ApiError(404, f"there is no response `{previous!s:.80}` here",
+                           param="previous_response_id", code="previous_response_not_found")
+        before = found.messages
+    request = read_response(body, choice, gateway.settings.most, before)
+    runtime = await gateway.models.runtime(choice.model)
+    job = make_job(gateway, exchange, body, choice, runtime, request, "responses")
+    exchange.extra[RUN] = job.run
+    data = new_response(f"{PREFIX}{job.run}", body, job)
+    asked = tuple(m for m in request.messages if m.role not in ("system", "developer"))
+    keeper = _Keeper(gateway, exchange, job, data, asked)
+    if job.stream:
+        writer = ResponseStream(job, EventSender(exchange), data, keeper.ended)
+        await exchange.while_connected(
+            lambda: keeper.watch(stream(gateway, exchange, job, writer)))
+    else:
+        await exchange.while_connected(
+            lambda: keeper.watch(_whole(gateway, exchange, job, keeper)))
+
+
+class _Keeper:
+    """Keeps a response from its beginning to its end, unless it is not to be stored."""
+
+    def __init__(
+        self, gateway: Gateway, exchange: Exchange, job: Job, data: dict[str, Any],
+        asked: tuple[Message, ...],
+    ) -> None:
+        self._responses = gateway.responses
+        self._owner = exchange.key.name
+        self._asked = asked
+        self._stores = job.texts
+        self.data = data
+
+    async def watch(self, work: Any) -> None:
+        """Await ``work``; what does not end by itself was cancelled."""
+        self._keep(self.data)
+        try:
+            await work
+        except ApiError as error:
+            status = "cancelled" if error.code == "cancelled" else "failed"
+            said = {"code": error.code or "server_error", "message": str(error)}
+            self._keep({**self.data, "status": status, "error": said})
+            raise
+        except BaseException:
+            self._keep({**self.data, "status": "cancelled"})
+            raise
+
+    def ended(self, data: dict[str, Any], answer: Answer) -> None:
+        """It is complete."""
+        self._keep(data, (*self._asked, Message("assistant", answer.text)))
+
+    def _keep(self, data: dict[str, Any], messages: tuple[Message, ...] = ()) -> None:
+        if self._stores:
+            self._responses.keep(data["id"], KeptResponse(self._owner, data, messages))
+
+
+async def _whole(gateway: Gateway, exchange: Exchange, job: Job, keeper: _Keeper) -> None:
+    thoughts: list[str] = []
+
+    async def take(pieces: list[Piece]) -> None:
+        thoughts.extend(p.text for p in pieces if not isinstance(p, Words))
+
+    answer = await perform(gateway, exchange, job, take)
+    output = output_of(job, "".join(thoughts), answer.text)
+    data = finished(keeper.data, job, answer, output)
+    keeper.ended(data, answer)
+    await exchange.reply_json(data, headers={METHOD: answer.result.method})
+
+
+async def response(gateway: Gateway, exchange: Exchange) -> None:
+    """Give a response that was kept; the engine is asked for those that it may know."""
+    found = gateway.responses.find(exchange.parameters["name"], exchange.key.name)
+    if found is None:
+        await _elsewhere(gateway, exchange)
+        return
+    if exchange.method == "DELETE":
+        gateway.responses.drop(exchange.parameters["name"])
+        await exchange.reply_json({"id": found.data["id"], "object": "response", "deleted": True})
+        return
+    await exchange.reply_json(found.data)
+
+
+async def cancel_response(gateway: Gateway, exchange: Exchange) -> None:
+    """Cancel a response that is at work."""
+    name = exchange.parameters["name"]
+    found = gateway.responses.find(name, exchange.key.name)
+    runs = gateway.cancel(name.removeprefix(PREFIX), exchange)
+    if found is None and not runs:
+        await _elsewhere(gateway, exchange)
+        return
+    data: Mapping[str, Any] = found.data if found is not None else {
+        "id": name, "object": "response", "created_at": int(time.time())}
+    await exchange.reply_json({**data, "status": "cancelled"} if runs else data)
+
+
+async def _elsewhere(gateway: Gateway, exchange: Exchange) -> None:
+    name = exchange.parameters["name"]
+    if gateway.models.server is None:
+        raise ApiError(404, f"there is no response `{name:.80}` here", code="not_found")
+    await pass_untouched(gateway, exchange)
