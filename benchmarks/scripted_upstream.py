@@ -2,9 +2,9 @@
 
     python -m benchmarks.scripted_upstream PORT [--tokens N] [--seconds S] [--dialect NAME]
 
-Every call is answered with ``N`` tokens over ``S`` seconds. Each token is the moment at which it
-is due, ``@SECONDS`` on this machine's monotonic clock, so that who reads it knows how late it
-is. The last words are the same for all calls, so that votes agree.
+Every call is answered with ``N`` tokens over ``S`` seconds. Each token is a line, the moment at
+which it is due: ``@SECONDS`` on this machine's monotonic clock, so that who reads it knows how
+late it is. The last words are the same for all calls, so that votes agree.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import asyncio
 import signal
 
 from plait.testing.replies import Body, Reply
+from plait.testing.scripted import cut_pieces
 from plait.testing.upstream import Upstream
 
 END = ("The", " answer", " is", " 42.")
@@ -23,7 +24,9 @@ def script(tokens: int, seconds: float) -> Reply:
     """A reply that begins now."""
     begin = asyncio.get_running_loop().time()  # time.monotonic, which all processes share
     due = [begin + seconds * number / tokens for number in range(1, tokens - len(END) + 1)]
-    return Reply([*(f" @{moment:.4f}" for moment in due), *END], seconds=seconds)
+    pieces = [*(f"@{moment:.4f}\n" for moment in due), *END]
+    # The upstream spreads its time over what it would cut the text into: lines end in a piece.
+    return Reply(pieces, seconds=seconds * len(cut_pieces("".join(pieces))) / tokens)
 
 
 async def serve(port: int, tokens: int, seconds: float, dialect: str) -> None:

@@ -158,7 +158,7 @@ class Writing:
         for number, piece in enumerate(self._pieces, 1):
             choice = self._choice(piece, number == len(self._pieces) and not self._calls)
             if self._body.get("logprobs"):
-                choice["logprobs"] = {"content": [{"token": piece, "logprob": -0.5}]}
+                choice["logprobs"] = {"content": [_logprob(piece)]}
             yield {"choices": [{**choice, "delta": {"content": self._shown(piece)}}]}
         for number, (piece, call) in enumerate(self._calls, 1):
             choice = self._choice(piece, number == len(self._calls))
@@ -173,7 +173,7 @@ class Writing:
         if self._calls:
             message["content"] = self._text() or None
             message["tool_calls"] = _whole_calls(call for _, call in self._calls)
-        logprobs = [{"token": piece, "logprob": -0.5} for piece in self._pieces]
+        logprobs = [_logprob(piece) for piece in self._pieces]
         return self._whole({"message": message, "logprobs": {"content": logprobs}
                             if self._body.get("logprobs") else None})
 
@@ -204,6 +204,10 @@ class Writing:
                "stopping_word": self._stop or "", "tokens_predicted": count,
                "tokens_evaluated": usage["prompt_tokens"],
                "timings": {"cache_n": self._reply.cached}}
+
+
+def _logprob(piece: str) -> dict[str, object]:
+    return {"token": piece, "logprob": -0.5, "bytes": list(piece.encode()), "top_logprobs": []}
 
 
 def _whole_calls(deltas: Iterable[dict[str, object]]) -> list[dict[str, object]]:

@@ -146,7 +146,7 @@ class Upstream:
 
     def render(self, messages: Sequence[Body], open_end: bool = False) -> str:
         """``messages`` in this model's chat template."""
-        text = "".join(f"<|{m['role']}|>{m['content']}{_called(m)}{EOS}" for m in messages)
+        text = "".join(f"<|{m['role']}|>{m.get('content')}{_called(m)}{EOS}" for m in messages)
         return text.removesuffix(EOS) if open_end else f"{text}<|assistant|>"
 
     # --- endpoints -----------------------------------------------------------------------------

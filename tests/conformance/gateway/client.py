@@ -6,6 +6,7 @@ Every request has a connection of its own, so that leaving it is seen by the ser
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -154,7 +155,7 @@ class Client:
         self, url: str, body: object, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """Send ``body``: bytes as they are, anything else as JSON."""
-        data = body if isinstance(body, bytes) else orjson.dumps(body)
+        data = io.BytesIO(body if isinstance(body, bytes) else orjson.dumps(body))
         sent = {"Content-Type": "application/json", **(headers or {})}
         async with self._session.post(url, data=data, headers=sent) as response:
             return await _answer(response)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -12,7 +12,8 @@ from tests.conformance.gateway.case import Target
 from tests.conformance.gateway.peers import ALL, free_port, started, wait_ready
 from tests.conformance.gateway.run import clean, stage
 
-PLAIT = ALL[0]
+PLAIT = replace(ALL[0], environment={**ALL[0].environment, "PLAIT_SERVE_HEARTBEAT": "1"})
+"""With a short heartbeat, so that its test need not wait."""
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,9 @@ model_list:
       api_key: {ENGINE_KEY}
 litellm_settings:
   callbacks: ["prometheus"]
+  require_auth_for_metrics_endpoint: false
+router_settings:
+  disable_cooldowns: true  # there is one engine, and it fails on purpose
 general_settings:
   master_key: {KEY}
 """)

@@ -46,7 +46,9 @@ def missing(case: Case, target: Target, upstream: Upstream | None) -> str:
     return "; ".join(said[need] for need in sorted(case.needs) if not there[need])
 
 
-async def judge(case: Case, target: Target, upstream: Upstream | None) -> Verdict:
+async def judge(
+    case: Case, target: Target, upstream: Upstream | None, patience: float = PATIENCE
+) -> Verdict:
     """Run one case."""
     lacking = missing(case, target, upstream)
     if lacking:
@@ -58,16 +60,16 @@ async def judge(case: Case, target: Target, upstream: Upstream | None) -> Verdic
     async with Client() as client:
         desk = Desk(target, client, upstream)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(patience):
                 await case.check(desk)
             result, why = "pass", desk.remark
         except Fault as fault:
             why = str(fault)
         except TimeoutError:
-            why = f"no end within {PATIENCE:g} s"
+            why = f"no end within {patience:g} s"
         except (aiohttp.ClientError, ConnectionError) as error:
             why = f"the connection broke: {error!r}"
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
             why = f"an answer in no known shape: {error!r}"  # whatever a server may send
     return Verdict(case, result, why, time.perf_counter() - begin)
 

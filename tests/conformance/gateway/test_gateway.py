@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from aiohttp import web
 
@@ -34,13 +36,19 @@ async def test_a_server_that_answers_everything_with_one_word_passes_next_to_not
     await upstream.listen()
     host, port = runner.addresses[0][:2]
     target = Target("yes", f"http://{host}:{port}/v1", "tiny", "tiny", "key", deadline="timeout")
-    passed = []
+    passed = set()
+
+    async def ask(case: Case) -> None:
+        verdict = await judge(case, target, upstream, patience=1.0)
+        passed.update([case.name] if verdict.result == "pass" else [])
+
     try:
-        for case in CASES:
-            verdict = await judge(case, target, upstream)
-            passed += [case.name] if verdict.result == "pass" else []
+        async with asyncio.TaskGroup() as tasks:
+            for case in CASES:
+                tasks.create_task(ask(case))
     finally:
         await upstream.stop()
         await runner.cleanup()
-    assert set(passed) <= {"health.alive", "health.ready", "hostile.half_closed", "hostile.fuzz",
-                           "hostile.lying_usage", "fields.stream_options"}, passed
+    # It does answer, fail nothing, and knows no keys to show.
+    assert passed <= {"health.alive", "health.ready", "hostile.half_closed", "hostile.fuzz",
+                      "hostile.garbage_stream", "many.alive", "stream.alive"}

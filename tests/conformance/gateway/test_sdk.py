@@ -158,7 +158,7 @@ async def test_a_failed_parallel_run_is_not_asked_again_by_the_client(served) ->
 
 @pytest.mark.parametrize("model", ["tiny", PARALLEL])
 async def test_leaving_a_stream_closes_every_call_upstream(client, served, model) -> None:
-    served.upstream.script = slow("Six times seven is what we want. " + ANSWER, 20)
+    served.upstream.script = slow("Six times\nseven is what\nwe want. " + ANSWER, 20)
     stream = await client.chat.completions.create(model=model, messages=ASK, stream=True)
     async for _ in stream:
         break

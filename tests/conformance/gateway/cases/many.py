@@ -103,6 +103,7 @@ async def fields(desk: Desk) -> None:
     desk.script(LONG)
     await desk.chat(parallel=True, top_p=0.5, top_k=20, invented_field="x")
     bodies = desk.upstream.bodies
+    expect(bodies, "nothing arrived upstream")
     wanted = {"top_p": 0.5, "top_k": 20, "invented_field": "x"}
     lost = sorted({name for body in bodies for name, value in wanted.items()
                    if body.get(name) != value})
@@ -153,13 +154,13 @@ async def cut(desk: Desk) -> None:
       "clients' read timeouts; people who wait for minutes", "upstream", "parallel")
 async def alive(desk: Desk) -> None:
     gate = anyio.Event()
-    desk.script(Reply(LONG, gate=gate, gate_after=6))
+    desk.script(Reply(f"{LONG}\n{LONG}\n{LONG}", gate=gate, gate_after=40))
     try:
         async with asyncio.timeout(5), desk.stream(parallel=True) as stream:
             first = await stream.source.read(1)
             expect(first, "the stream is empty")
     except TimeoutError:
-        expect(False, "not a byte in 5 s, although threads had written")
+        expect(False, "not a byte in 5 s, although threads had written two lines")
     finally:
         gate.set()
 
