@@ -31,7 +31,7 @@ import orjson
 import psutil
 
 from benchmarks.gateway import percentile
-from tests.conformance.gateway.peers import ALL, free_port, started, wait_ready
+from tests.conformance.gateway.peers import ALL, KEY, free_port, started, wait_ready
 
 TOKENS = 24
 """A thread's length."""
@@ -67,7 +67,7 @@ class Load:
         """A run's request."""
         return {"model": "tiny", "stream": True, "stream_options": {"include_usage": True},
                 "messages": [{"role": "user", "content": "What is six times seven?"}],
-                "plait": {"method": "explore", "attempts": self.threads,
+                "plait": {"method": "explore", "attempts": self.threads, "merge": "concat",
                           "budget": {"width": self.threads, "threads": self.threads + 2}}}
 
 
@@ -75,9 +75,11 @@ async def one_run(session: aiohttp.ClientSession, load: Load, seen: Seen) -> Non
     """Stream one run to its end."""
     begin = time.monotonic()
     tail = b""
-    async with session.post(f"{load.url}/v1/chat/completions", json=load.body()) as response:
+    async with session.post(f"{load.url}/v1/chat/completions", json=load.body(),
+                            headers={"Authorization": f"Bearer {KEY}"}) as response:
         if response.status != 200:
-            seen.errors[f"status {response.status}"] += 1
+            seen.errors[f"status {response.status}: {(await response.text())[:100]}"] += 1
+            await asyncio.sleep(0.5)
             return
         async for piece in response.content.iter_any():
             now = time.monotonic()
