@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import os
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, cast, get_args
 
 import anyio
 import typer
+from anyio import to_thread
 
 from plait.cli.settings import Settings, gather, load_settings
 from plait.cli.show import say
 from plait.core import Budget
 from plait.errors import UsageError
+from plait.policy import Breaker, BreakerSettings
 from plait.server.app import make_app
 from plait.server.choosing import THOUGHTS, Thoughts
+from plait.server.experiments import Experiments, read_experiments
 from plait.server.gateway import Gateway
 from plait.server.keys import read_keys
+from plait.server.logs import RunLog, configure_logs
+from plait.server.metrics import GatewayMetrics, Observed
+from plait.server.redact import Texts
 from plait.server.serving import check_open, listen, serve
 from plait.server.settings import GatewaySettings
+from plait.server.store import Limits, Store, StoreSettings
+from plait.server.telemetry import open_telemetry
+from plait.server.watch import Watcher
 from plait.solve import Runtime
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -41,12 +51,22 @@ class ServeSettings:
     queue_seconds: float = 30.0
     heartbeat: float = 10.0
     drain_seconds: float = 30.0
+    store: str | None = None
+    texts: str = "keep"
+    keep_days: float = 30.0
+    keep_megabytes: float = 2000.0
+    experiments: str | None = None
+    json_logs: bool = False
 
     def __post_init__(self) -> None:
         if self.thoughts not in THOUGHTS:
             raise UsageError(f"`thoughts` is {self.thoughts!r:.40}",
                              hint=f"Known: {', '.join(THOUGHTS)}.")
-        for name in ("running", "waiting", "queue_seconds", "heartbeat", "drain_seconds"):
+        if self.texts not in get_args(Texts):
+            raise UsageError(f"`texts` is {self.texts!r:.40}",
+                             hint=f"Known: {', '.join(get_args(Texts))}.")
+        for name in ("keep_days", "keep_megabytes", "running", "waiting", "queue_seconds",
+                     "heartbeat", "drain_seconds"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"`{name}` is {getattr(self, name)!r} but must be above 0")
 
@@ -85,6 +105,15 @@ def command(  # noqa: PLR0913 - typer makes an option of every argument
                                                 )] = None,
     waiting: Annotated[int | None, typer.Option(min=1, help="Requests in the queue. [default: "
                                                 "1024]")] = None,
+    store: Annotated[str | None, typer.Option(metavar="FILE", help="Where runs are stored, or none."
+                                              " [default: a file for this port in ~/.local/state/"
+                                              "plait]")] = None,
+    texts: Annotated[str | None, typer.Option(help="Of prompts and answers: keep, redact or off."
+                                              )] = None,
+    experiments: Annotated[str | None, typer.Option(metavar="FILE", help="Live experiments.")
+                           ] = None,
+    json_logs: Annotated[bool | None, typer.Option("--json-logs", help="Log as JSON lines.")
+                         ] = None,
     heartbeat: Annotated[float | None, typer.Option(help="Seconds of silence after which a stream "
                                                     "gets a sign of life. [default: 10]")] = None,
 ) -> None:
@@ -93,7 +122,8 @@ def command(  # noqa: PLR0913 - typer makes an option of every argument
               "protocol": protocol, "total_tokens": total_tokens, "seconds": seconds,
               "width": width, "depth": depth, "cost": cost}
     own = {"host": host, "port": port, "keys": keys, "no_keys": no_keys, "thoughts": thoughts,
-           "running": running, "waiting": waiting, "heartbeat": heartbeat}
+           "running": running, "waiting": waiting, "heartbeat": heartbeat,
+           "store": store, "texts": texts, "experiments": experiments, "json_logs": json_logs}
     settings = load_settings(common, os.environ, Path.cwd())
     serving = ServeSettings(**gather(KNOWN, own, os.environ, Path.cwd(), TABLE))  # type: ignore[arg-type]
     anyio.run(_serve, settings, serving)
@@ -111,17 +141,62 @@ def gateway_settings(settings: Settings, serving: ServeSettings) -> GatewaySetti
         heartbeat=serving.heartbeat, drain_seconds=serving.drain_seconds)
 
 
+def store_settings(serving: ServeSettings) -> StoreSettings:
+    """What is kept of runs, and for how long. Raises `UsageError`."""
+    limits = Limits(days=serving.keep_days, size=int(serving.keep_megabytes * 1e6))
+    return StoreSettings(cast(Texts, serving.texts), limits)
+
+
+def store_path(serving: ServeSettings, port: int) -> Path | None:
+    """Where runs are stored: as was said, else a file for this port among the user's state; None:
+    nowhere."""
+    if serving.store == "none":
+        return None
+    if serving.store is not None:
+        return Path(serving.store)
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "plait" / f"runs-{port}.sqlite"
+
+
 async def _serve(settings: Settings, serving: ServeSettings) -> None:
     told = gateway_settings(settings, serving)
     check_open(serving.host, keys=bool(told.keys), without=serving.no_keys)
+    if serving.json_logs:
+        configure_logs()
     sock = listen(serving.host, serving.port)
-    try:
-        async with Runtime(settings.engine, model=settings.model, roles=settings.engines(),
-                           prices=settings.price_table()) as runtime:
-            gateway = Gateway(runtime, told)
-            host, port = sock.getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            await serve(make_app(gateway), gateway, sock, began=lambda: say(
-                f"listening on http://{shown}:{port}/v1, engine {settings.engine}"))
-    finally:
-        sock.close()
+    async with AsyncExitStack() as opened:
+        opened.callback(sock.close)
+        host, port = sock.getsockname()[:2]
+        gateway = await _open(settings, serving, told, port, opened)
+        shown = f"[{host}]" if ":" in host else host
+        await serve(make_app(gateway), gateway, sock, began=lambda: say(
+            f"listening on http://{shown}:{port}/v1, engine {settings.engine}"))
+
+
+async def _open(
+    settings: Settings, serving: ServeSettings, told: GatewaySettings, port: int,
+    opened: AsyncExitStack,
+) -> Gateway:
+    """The gateway with all that it needs, which ``opened`` closes in the end."""
+    path, store = store_path(serving, port), None
+    if path is not None:
+        store = await opened.enter_async_context(Store(path, store_settings(serving)))
+    breaker = Breaker(BreakerSettings())
+    runtime = await opened.enter_async_context(Runtime(
+        settings.engine, model=settings.model, roles=settings.engines(),
+        prices=settings.price_table(), breaker=breaker))
+    watchers: list[Watcher] = [RunLog()]
+    telemetry = open_telemetry(os.environ)
+    if telemetry is not None:
+        opened.push_async_callback(to_thread.run_sync, telemetry.close)
+        watchers.append(telemetry)
+    experiments = None
+    if serving.experiments is not None:
+        experiments = Experiments(read_experiments(serving.experiments))
+    gateway = Gateway(runtime, told, store=store, experiments=experiments, watchers=watchers,
+                      metrics=GatewayMetrics(Observed(
+                          admission=lambda: runtime.limiter.state,
+                          queued=lambda: gateway.admission.queued,
+                          breaker=lambda: breaker.standings(anyio.current_time()),
+                          store_lost=(lambda: store.lost) if store is not None else None)))
+    return gateway

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from plait.server import facts
+from plait.server import facts, watched
 from plait.server.chat import chat
 from plait.server.completions import completions
 from plait.server.endpoint import Endpoint, Handler
@@ -31,6 +31,8 @@ def make_app(gateway: Gateway) -> Starlette:
         route("/health", "GET", facts.health, public=True),
         route("/ready", "GET", facts.ready, public=True),
         route("/version", "GET", facts.version, public=True),
+        route("/metrics", "GET", watched.metrics, public=True),
+        route("/v1/feedback", "POST", watched.feedback),
         route("/v1/models", "GET", facts.models),
         route("/v1/models/{name:path}", "GET", facts.model),
         route("/v1/chat/completions", "POST", chat, counted=True),

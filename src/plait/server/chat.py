@@ -22,12 +22,12 @@ async def chat(gateway: Gateway, exchange: Exchange) -> None:
     """The endpoint."""
     body = await exchange.json()
     choice = choose(body)
-    if why := chat_misfit(body):
-        await pass_on(gateway, exchange, why, body, choice, "chat")
+    if misfit := chat_misfit(body):
+        await pass_on(gateway, exchange, misfit, body, choice, "chat")
         return
     request = read_chat(body, choice, gateway.settings.most)
-    if why := await one_thread(gateway, choice, request):
-        await pass_on(gateway, exchange, why, body, choice, "chat")
+    if misfit := await one_thread(gateway, choice, request):
+        await pass_on(gateway, exchange, misfit, body, choice, "chat")
         return
     runtime = await gateway.models.runtime(choice.model)
     job = make_job(gateway, exchange, body, choice, runtime, request, "chat")

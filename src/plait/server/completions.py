@@ -7,7 +7,7 @@ from typing import Any
 from plait.server.choosing import choose
 from plait.server.errors import ApiError
 from plait.server.exchange import Exchange
-from plait.server.fitting import completion_misfit
+from plait.server.fitting import Misfit, completion_misfit
 from plait.server.gateway import Gateway
 from plait.server.narrate import Piece, Words
 from plait.server.passing import pass_on
@@ -16,7 +16,7 @@ from plait.server.runs import Answer, Job, facts, make_job, perform
 from plait.server.streaming import DONE, EventSender
 from plait.server.writers import METHOD, RUN, stream, usage_json
 
-ALONE = "a text completion that does not ask for plait is the engine's"
+ALONE = Misfit("text", "a text completion that does not ask for plait is the engine's")
 
 
 async def completions(gateway: Gateway, exchange: Exchange) -> None:
@@ -24,8 +24,8 @@ async def completions(gateway: Gateway, exchange: Exchange) -> None:
     body = await exchange.json()
     choice = choose(body)
     plain = not choice.explicit and gateway.models.server is not None
-    if why := completion_misfit(body) or (ALONE if plain else None):
-        await pass_on(gateway, exchange, why, body, choice, "completions")
+    if misfit := completion_misfit(body) or (ALONE if plain else None):
+        await pass_on(gateway, exchange, misfit, body, choice, "completions")
         return
     request = read_completion(body, choice, gateway.settings.most)
     runtime = await gateway.models.runtime(choice.model)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable
+from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
@@ -12,7 +14,15 @@ from plait.server.errors import ApiError, ClientGone, from_plait, internal
 from plait.server.exchange import Exchange
 from plait.server.gateway import Gateway
 
-Handler = Callable[[Gateway, Exchange], Awaitable[None]]
+
+class Handler(Protocol):
+    """What answers a request. Its name is what metrics call the endpoint."""
+
+    __name__: str
+
+    def __call__(self, gateway: Gateway, exchange: Exchange, /) -> Awaitable[None]: ...
+
+
 log = logging.getLogger("plait.server")
 
 
@@ -24,9 +34,10 @@ class Endpoint:
     """
 
     def __init__(
-        self, gateway: Gateway, handler: Handler, *, public: bool = False, counted: bool = False
+        self, gateway: Gateway, handler: Handler, *, public: bool = False, counted: bool = False,
     ) -> None:
         self._gateway = gateway
+        self._name = handler.__name__
         self._handler = handler
         self._public = public
         self._counted = counted
@@ -35,6 +46,7 @@ class Endpoint:
         settings = self._gateway.settings
         exchange = Exchange(scope, receive, send, most_bytes=settings.body_bytes,
                             patience=settings.patience)
+        began = time.monotonic()
         try:
             await self._answer(exchange)
         except ClientGone:
@@ -49,6 +61,9 @@ class Endpoint:
             if exchange.started:
                 raise  # the connection is cut, so that nobody takes the half for the whole
             await self._refuse(exchange, internal(error))
+        finally:
+            if self._gateway.metrics is not None:
+                self._gateway.metrics.request(self._name, exchange.status, time.monotonic() - began)
 
     async def _answer(self, exchange: Exchange) -> None:
         gateway = self._gateway

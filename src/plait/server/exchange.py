@@ -15,7 +15,7 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from plait.server.errors import ApiError, ClientGone, invalid
+from plait.server.errors import GONE, ApiError, ClientGone, invalid
 from plait.server.keys import Key
 from plait.server.replays import Replay
 
@@ -43,6 +43,8 @@ class Exchange:
         self.request_id = request_id(self.headers)
         self.key = Key("")
         self.started = False
+        self.status = GONE
+        """Of the reply; what it is until there is one says that the client left."""
         self.extra: dict[str, str] = {"x-request-id": self.request_id}
         """Headers of the reply, whatever it will be."""
         self._receive, self._send = receive, send
@@ -107,7 +109,7 @@ class Exchange:
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Send the head of the reply."""
-        self.started = True
+        self.started, self.status = True, status
         merged = {**{k.lower(): v for k, v in headers.items()}, **self.extra}
         raw = [(k.encode("latin-1"), v.encode("latin-1", "replace")) for k, v in merged.items()]
         await self._deliver({"type": "http.response.start", "status": status, "headers": raw})
@@ -147,7 +149,7 @@ class Exchange:
 
     async def replayed(self, replay: Replay) -> None:
         """Give the reply that ``replay`` knows."""
-        self.started = True
+        self.started, self.status = True, replay.status
         await replay.play(self._send)
 
     # --- the client ----------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from plait.server.errors import ApiError
 from plait.server.exchange import Exchange
 from plait.server.gateway import Gateway
+from plait.server.watched import run_of
 from plait.version import VERSION
 
 
@@ -43,7 +44,7 @@ async def model(gateway: Gateway, exchange: Exchange) -> None:
 async def cancel(gateway: Gateway, exchange: Exchange) -> None:
     """Cancel the requests that a name means: a run, a completion, or an ``x-request-id``."""
     name = exchange.parameters["name"]
-    runs = gateway.cancel(name.removeprefix("chatcmpl-").removeprefix("cmpl-"), exchange)
+    runs = gateway.cancel(run_of(name), exchange)
     if not runs:
         raise ApiError(404, f"there is no request `{name}` at work", code="not_found")
     await exchange.reply_json({"object": "cancelled", "runs": runs})

@@ -6,7 +6,7 @@ Pure: the body of a request in, a reason out; None where nothing stands against 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 _TEXT_PARTS = ("text", "input_text", "output_text")
 _CALLS = ("tool_calls", "function_call")
@@ -15,87 +15,94 @@ _CONSTRAINTS = ("structured_outputs", "guided_json", "guided_regex", "guided_cho
 _MEDIA = ("audio", "prediction", "web_search_options")
 
 
-def chat_misfit(body: Mapping[str, Any]) -> str | None:
+class Misfit(NamedTuple):
+    """Why a request goes to the engine: a ``word`` for metrics, and ``why`` for people."""
+
+    word: str
+    why: str
+
+
+def chat_misfit(body: Mapping[str, Any]) -> Misfit | None:
     """Why a chat completion is none for threads."""
     return _common(body) or _messages(body.get("messages")) or _format(body.get("response_format"))
 
 
-def completion_misfit(body: Mapping[str, Any]) -> str | None:
+def completion_misfit(body: Mapping[str, Any]) -> Misfit | None:
     """Why a text completion is none for threads."""
     if not isinstance(body.get("prompt"), str):
-        return "the prompt is no single text"
+        return Misfit("prompt", "the prompt is no single text")
     for name in ("echo", "suffix"):
         if body.get(name):
-            return f"it asks for `{name}`"
+            return Misfit(name, f"it asks for `{name}`")
     best = body.get("best_of")
     if isinstance(best, int) and best > 1:
-        return "it asks for several choices"
+        return Misfit("n", "it asks for several choices")
     return _common(body) or _format(body.get("response_format"))
 
 
-def response_misfit(body: Mapping[str, Any]) -> str | None:
+def response_misfit(body: Mapping[str, Any]) -> Misfit | None:
     """Why a response is none for threads."""
     if body.get("background"):
-        return "it is to run in the background"
+        return Misfit("background", "it is to run in the background")
     for name in ("conversation", "prompt"):
         if body.get(name):
-            return f"it names a stored `{name}`"
+            return Misfit("stored", f"it names a stored `{name}`")
     text = body.get("text")
     return _common(body) or _items(body.get("input")) or (
         _format(text.get("format")) if isinstance(text, Mapping) else None)
 
 
-def _common(body: Mapping[str, Any]) -> str | None:
+def _common(body: Mapping[str, Any]) -> Misfit | None:
     if body.get("tools") or body.get("functions"):
-        return "it offers tools"
+        return Misfit("tools", "it offers tools")
     logprobs = body.get("logprobs")
     if logprobs is not None and logprobs is not False:
-        return "it asks for log probabilities"
+        return Misfit("logprobs", "it asks for log probabilities")
     if body.get("top_logprobs"):
-        return "it asks for log probabilities"
+        return Misfit("logprobs", "it asks for log probabilities")
     if isinstance(body.get("n"), int) and body["n"] > 1:
-        return "it asks for several choices"
+        return Misfit("n", "it asks for several choices")
     for name in (*_CONSTRAINTS, *_MEDIA):
         if body.get(name):
-            return f"it asks for `{name}`"
+            return Misfit(name, f"it asks for `{name}`")
     modalities = body.get("modalities")
     if isinstance(modalities, Sequence) and any(m != "text" for m in modalities):
-        return "it asks for more than text"
+        return Misfit("media", "it asks for more than text")
     return None
 
 
-def _format(wanted: object) -> str | None:
+def _format(wanted: object) -> Misfit | None:
     if isinstance(wanted, Mapping) and wanted.get("type") not in (None, "text"):
-        return "it asks for a constrained format"
+        return Misfit("format", "it asks for a constrained format")
     return None
 
 
-def _messages(messages: object) -> str | None:
+def _messages(messages: object) -> Misfit | None:
     if not isinstance(messages, list):
         return None  # the reading of the request says what is wrong
     for message in messages:
         if not isinstance(message, Mapping):
             continue
         if message.get("role") in ("tool", "function") or any(message.get(c) for c in _CALLS):
-            return "its messages hold calls of tools"
+            return Misfit("tools", "its messages hold calls of tools")
         if _has_media(message.get("content")):
-            return "its messages hold more than text"
+            return Misfit("media", "its messages hold more than text")
     last = messages[-1] if messages else None
     if isinstance(last, Mapping) and last.get("role") == "assistant":
-        return "the answer is begun in its last message"
+        return Misfit("prefill", "the answer is begun in its last message")
     return None
 
 
-def _items(given: object) -> str | None:
+def _items(given: object) -> Misfit | None:
     if not isinstance(given, list):
         return None
     for item in given:
         if not isinstance(item, Mapping):
             continue
         if item.get("type", "message") not in ("message", "reasoning"):
-            return f"its input holds an item `{item.get('type')}`"
+            return Misfit("items", f"its input holds an item `{item.get('type')!s:.40}`")
         if _has_media(item.get("content")):
-            return "its input holds more than text"
+            return Misfit("media", "its input holds more than text")
     return None
 
 

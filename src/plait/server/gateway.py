@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 import anyio
 
 from plait.server.exchange import Exchange
+from plait.server.experiments import Experiments
 from plait.server.kept import KeptResponses
 from plait.server.keys import KeyRing
 from plait.server.limits import Admission
+from plait.server.metrics import GatewayMetrics
 from plait.server.models import Models
 from plait.server.replays import Replays
 from plait.server.settings import GatewaySettings
+from plait.server.store import Store
 from plait.server.watch import Watcher
 from plait.solve import Runtime
 
@@ -30,16 +33,20 @@ class Active:
 
 
 class Gateway:
-    """See the module's docstring. The runtime is the caller's to close."""
+    """See the module's docstring. ``store``, ``metrics`` and ``experiments`` are watchers too;
+    None: there is no such thing. All that is given is the caller's to close."""
 
     def __init__(
-        self, runtime: Runtime, settings: GatewaySettings | None = None,
-        watchers: Sequence[Watcher] = (),
+        self, runtime: Runtime, settings: GatewaySettings | None = None, *,
+        store: Store | None = None, metrics: GatewayMetrics | None = None,
+        experiments: Experiments | None = None, watchers: Sequence[Watcher] = (),
     ) -> None:
         self.settings = settings or GatewaySettings()
         self.models = Models(runtime)
         self.keys = KeyRing(self.settings.keys)
-        self.watchers = list(watchers)
+        self.store, self.metrics, self.experiments = store, metrics, experiments
+        own = (w for w in (store, metrics, experiments) if w is not None)
+        self.watchers: tuple[Watcher, ...] = (*own, *watchers)
         self.admission = Admission(self.settings.running, self.settings.waiting,
                                    self.settings.queue_seconds)
         self.replays = Replays(self.settings.idempotent, self.settings.idempotent_seconds)

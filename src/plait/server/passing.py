@@ -3,7 +3,8 @@
 Little is changed, and only where it is there: the name of a model loses ``plait/...:``, the
 ``plait`` object is taken out, a stream is asked to report its usage, which is kept from the
 client again if the client did not ask for it, and thoughts get both of their names (`taps`). The
-client's key stays here; the engine gets its own. The reply says ``x-plait-method: pass-through``, and why.
+client's key stays here; the engine gets its own. The reply says ``x-plait-method: pass-through``,
+and why.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from plait.engines.openai.errors import NETWORK, from_network
 from plait.server.choosing import FIELD, PREFIX, Choice
 from plait.server.errors import ApiError, cancelled, from_plait, invalid
 from plait.server.exchange import JSON, Exchange
+from plait.server.fitting import Misfit
 from plait.server.gateway import Gateway
 from plait.server.passed import Passage
 from plait.server.runs import DEADLINE, deadline, new_run
 from plait.server.streaming import EventSender, sse_headers
-from plait.server.taps import StreamTap, twin
+from plait.server.taps import Garbage, StreamTap, twin
 from plait.server.watch import Endpoint, RunInfo
 
 PASSED = "pass-through"
@@ -51,14 +53,16 @@ class Way:
 
 
 async def pass_on(
-    gateway: Gateway, exchange: Exchange, why: str, body: Mapping[str, Any], choice: Choice,
+    gateway: Gateway, exchange: Exchange, misfit: Misfit, body: Mapping[str, Any], choice: Choice,
     endpoint: Endpoint,
 ) -> None:
-    """Let the engine answer a request that was read already; ``why`` goes into a header.
+    """Let the engine answer a request that was read already; why goes into a header.
 
     Raises `ApiError`, also where there is no server behind the engine.
     """
-    server = _server(gateway, why)
+    server = _server(gateway, misfit.why)
+    if gateway.metrics is not None:
+        gateway.metrics.passed_through(misfit.word)
     changed, hidden = dict(body), False
     changed.pop(FIELD, None)
     if str(changed.get("model") or "").startswith(PREFIX):
@@ -71,7 +75,7 @@ async def pass_on(
             hidden = True
     data = await exchange.body() if changed == body else orjson.dumps(changed)
     run = new_run()
-    exchange.extra |= {"x-plait-run": run, "x-plait-method": PASSED, "x-plait-reason": why}
+    exchange.extra |= {"x-plait-run": run, "x-plait-method": PASSED, "x-plait-reason": misfit.why}
     info = RunInfo(
         run, str(changed.get("model") or server.model), question_of(body), time.time(), endpoint,
         body.get("stream") is True, exchange.key.name, str(body.get("user") or ""),
@@ -184,22 +188,23 @@ async def _back_events(
     if response.status != 200 and not exchange.started:
         await exchange.start(response.status, headers)
     sender.headers = headers
-    async for piece in response.content.iter_any():
-        if way.passage is not None:
-            way.passage.token()
-        if given := tap.feed(piece):
-            await sender.raw(given)
-    last = tap.close()
-    if way.passage is None or tap.whole:
-        if way.passage is not None:
-            way.passage.used(tap.usage, response.status)
-        await sender.raw(last)
-        await sender.end()
+    why = "the engine's stream broke off before its end"
+    try:
+        async for piece in response.content.iter_any():
+            if way.passage is not None:
+                way.passage.token()
+            if given := tap.feed(piece):
+                await sender.raw(given)
+        await sender.raw(tap.close())
+    except Garbage as error:
+        why = f"the engine's stream is broken: {error}"
+        tap.whole = False
+    if way.passage is not None and not tap.whole:
+        await sender.fail(ApiError(502, why, code="engine_failed", retry=False))
         return
-    if last:
-        await sender.raw(last + b"\n\n")
-    await sender.fail(ApiError(502, "the engine's stream broke off before its end",
-                               code="engine_failed", retry=False))
+    if way.passage is not None:
+        way.passage.used(tap.usage, response.status)
+    await sender.end()
 
 
 async def _back_whole(

@@ -91,6 +91,11 @@ class Replay:
         """The reply is there: `play` it."""
         return self.drop is None
 
+    @property
+    def status(self) -> int:
+        """The status of the reply that is there."""
+        return int(self.kept.messages[0]["status"])
+
     async def play(self, send: Send) -> None:
         """Give the reply again, marked as such."""
         for message in self.kept.messages:

@@ -10,7 +10,7 @@ from plait.core import Message
 from plait.server.choosing import choose
 from plait.server.errors import ApiError
 from plait.server.exchange import Exchange
-from plait.server.fitting import response_misfit
+from plait.server.fitting import Misfit, response_misfit
 from plait.server.gateway import Gateway
 from plait.server.kept import KeptResponse
 from plait.server.narrate import Piece, Words
@@ -23,21 +23,21 @@ from plait.server.streaming import EventSender
 from plait.server.writers import METHOD, RUN, stream
 
 PREFIX = "resp_"
+ENGINES = Misfit("continued", "it continues a response of the engine's")
 
 
 async def responses(gateway: Gateway, exchange: Exchange) -> None:
     """Make a response."""
     body = await exchange.json()
     choice = choose(body)
-    if why := response_misfit(body):
-        await pass_on(gateway, exchange, why, body, choice, "responses")
+    if misfit := response_misfit(body):
+        await pass_on(gateway, exchange, misfit, body, choice, "responses")
         return
     before: tuple[Message, ...] = ()
     if (previous := body.get("previous_response_id")) is not None:
         found = gateway.responses.find(str(previous), exchange.key.name)
         if found is None and gateway.models.server is not None and not choice.explicit:
-            await pass_on(gateway, exchange, "it continues a response of the engine's", body,
-                          choice, "responses")
+            await pass_on(gateway, exchange, ENGINES, body, choice, "responses")
             return
         if found is None:
             raise ApiError(404, f"there is no response `{previous!s:.80}` here",

@@ -8,10 +8,13 @@ from plait.policy import PolicyFile
 from plait.protocols import recognise
 from plait.registry import AUTO
 from plait.server.choosing import Choice
+from plait.server.fitting import Misfit
 from plait.server.gateway import Gateway
 
+WORD = "one_thread"
 
-async def one_thread(gateway: Gateway, choice: Choice, request: Request) -> str | None:
+
+async def one_thread(gateway: Gateway, choice: Choice, request: Request) -> Misfit | None:
     """Why plait would answer ``request`` in one thread; None if it would not, or if plait was asked
     for by name, or if there is no server that could answer alone. Raises `ApiError`."""
     server, settings = gateway.models.server, gateway.settings
@@ -21,15 +24,15 @@ async def one_thread(gateway: Gateway, choice: Choice, request: Request) -> str 
     if isinstance(policy, PolicyFile) or policy not in (None, AUTO):
         return await _by_policy(gateway, choice, request)
     if method not in (None, AUTO):
-        return "the server's method is sequential" if method == "sequential" else None
+        return Misfit(WORD, "the server's method is sequential") if method == "sequential" else None
     if settings.protocol not in (None, AUTO):
         return None
     if recognise(choice.model or server.model):
         return None
-    return "the server's policy is auto, and no wire format is known for this model"
+    return Misfit(WORD, "the policy is auto, and no wire format is known for this model")
 
 
-async def _by_policy(gateway: Gateway, choice: Choice, request: Request) -> str | None:
+async def _by_policy(gateway: Gateway, choice: Choice, request: Request) -> Misfit | None:
     """What a policy says that has to look at the request."""
     settings, policy = gateway.settings, gateway.settings.policy
     engine = (await gateway.models.runtime(choice.model)).engine
@@ -38,4 +41,6 @@ async def _by_policy(gateway: Gateway, choice: Choice, request: Request) -> str 
     else:
         decision, _ = await decide_how(engine, request, settings.method, settings.protocol,
                                        (policy, None))
-    return decision.why or "the policy says so" if decision.plan.method == "sequential" else None
+    if decision.plan.method != "sequential":
+        return None
+    return Misfit(WORD, decision.why or "the policy says so")

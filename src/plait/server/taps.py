@@ -15,11 +15,15 @@ from typing import Any
 
 import orjson
 
-TAIL = 4096
-"""Bytes of the end of a stream that are looked at to see whether it is whole."""
+from plait.engines.openai.sse import LONGEST
+
 TWINS = ("reasoning", "reasoning_content")
-_WHOLE = (b"[DONE]", b'"error"', b'"response.completed"', b'"response.incomplete"',
-          b'"response.failed"')
+_LAST = ("response.completed", "response.incomplete", "response.failed", "error")
+"""Types of events that end a stream of ``/v1/responses``."""
+
+
+class Garbage(ValueError):
+    """What an engine streams is no stream of JSON."""
 
 
 class StreamTap:
@@ -31,53 +35,58 @@ class StreamTap:
     def __init__(self, hidden: bool) -> None:
         self._hidden = hidden
         self._rest = b""
-        self._last = b""
-        self._finished = False
+        self.whole = False
+        """The stream has said that it is over."""
         self.usage: Mapping[str, Any] = {}
         """The usage that the stream reported; empty if none."""
 
     def feed(self, data: bytes) -> bytes:
-        """What goes on now: the events that ``data`` completes."""
+        """What goes on now: the events that ``data`` completes. Raises `Garbage`."""
         data = self._rest + data
-        end = max(data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4)
-        if end < 4 and not data.startswith(b"\n\n"):
-            self._rest = data
-            return b""
-        whole, self._rest = data[:end], data[end:]
-        return self._pass(whole)
+        mark = b"\r\n\r\n" if b"\r\n\r\n" in data else b"\n\n"
+        *events, self._rest = data.split(mark)
+        if len(self._rest) > LONGEST:
+            raise Garbage(f"an event of more than {LONGEST} bytes")
+        return b"".join(self._event(event, mark) for event in events)
 
     def close(self) -> bytes:
-        """What was held back at the end of the stream."""
+        """What was held back at the end of the stream. Raises `Garbage`."""
         rest, self._rest = self._rest, b""
-        return self._pass(rest)
+        return self._event(rest, b"\n\n") if rest.strip() else b""
 
-    @property
-    def whole(self) -> bool:
-        """Has the stream said that it is over?"""
-        return self._finished or any(mark in self._last for mark in _WHOLE)
-
-    def _pass(self, data: bytes) -> bytes:
-        self._last = (self._last + data)[-TAIL:]
-        if b'"finish_reason":"' in data or b'"finish_reason": "' in data:
-            self._finished = True
-        if b'"reasoning' not in data and b'_tokens"' not in data:
-            return data
-        return b"".join(self._event(event) for event in _events(data))
-
-    def _event(self, event: bytes) -> bytes:
+    def _event(self, event: bytes, mark: bytes) -> bytes:
         """One event as it goes on; empty if it does not."""
-        if b'"reasoning' not in event and b'_tokens"' not in event:
-            return event
-        data = _object(event)
-        if data is None:
-            return event
+        lines = [line[5:] for line in event.splitlines() if line.startswith(b"data:")]
+        said = b"\n".join(lines).strip()
+        if not said:
+            return event + mark
+        if said == b"[DONE]":
+            self.whole = True
+            return event + mark
+        try:
+            data = orjson.loads(said)
+        except orjson.JSONDecodeError:
+            raise Garbage(f"it sent {said[:80]!r}") from None
+        if not isinstance(data, dict):
+            return event + mark
+        if self._report(data):
+            return b""
+        return b"data: " + orjson.dumps(data) + mark if twin(data) else event + mark
+
+    def _report(self, data: dict[str, Any]) -> bool:
+        """Note what ``data`` says of usage and end; is it the event that only we asked for?"""
+        choices = data.get("choices")
+        if isinstance(choices, list) and any(
+                isinstance(c, Mapping) and c.get("finish_reason") for c in choices):
+            self.whole = True
+        if "error" in data or data.get("type") in _LAST:
+            self.whole = True
         inner = data.get("response")  # the last event of a response holds all of it
         usage = data.get("usage") or (inner.get("usage") if isinstance(inner, Mapping) else None)
-        if isinstance(usage, Mapping):
-            self.usage = usage
-            if self._hidden and not data.get("choices") and not isinstance(inner, Mapping):
-                return b""
-        return b"data: " + orjson.dumps(data) + b"\n\n" if twin(data) else event
+        if not isinstance(usage, Mapping):
+            return False
+        self.usage = usage
+        return self._hidden and not choices and not isinstance(inner, Mapping)
 
 
 def twin(data: Mapping[str, Any]) -> bool:
@@ -95,20 +104,3 @@ def twin(data: Mapping[str, Any]) -> bool:
                 said |= dict.fromkeys(TWINS, said[there[0]])
                 done = True
     return done
-
-
-def _events(data: bytes) -> list[bytes]:
-    """``data`` cut behind each blank line."""
-    mark = b"\r\n\r\n" if b"\r\n\r\n" in data else b"\n\n"
-    *whole, last = data.split(mark)
-    return [*(event + mark for event in whole), *([last] if last else [])]
-
-
-def _object(event: bytes) -> dict[str, Any] | None:
-    """The JSON object in an event; None if there is none."""
-    lines = [line[5:] for line in event.splitlines() if line.startswith(b"data:")]
-    try:
-        data = orjson.loads(b"\n".join(lines))
-    except orjson.JSONDecodeError:
-        return None
-    return data if isinstance(data, dict) else None
