@@ -140,7 +140,7 @@ async def responses_cut(desk: Desk) -> None:
     expect(reason == "max_output_tokens", f"reason {reason!r}")
 
 
-@case("responses.tools", "a tool is called: an item function_call; its output goes back to the model",
+@case("responses.tools", "a tool is called (function_call), and its output goes back",
       CODERS + ", and with tools", "upstream")
 async def responses_tools(desk: Desk) -> None:
     tool = {"type": "function", "name": "weather", "parameters": {
