@@ -13,7 +13,7 @@ import pytest
 from plait.server.settings import GatewaySettings
 from plait.testing.replies import Reply
 from plait.testing.upstream import Calls, Upstream
-from tests.server.help import ANSWER, ASK, Served, before
+from tests.server.help import ANSWER, ASK, Served, before, until
 
 pytestmark = pytest.mark.anyio
 SOON = 0.1
@@ -62,9 +62,7 @@ async def test_a_client_that_hangs_up_ends_every_call(
         started = upstream.calls.started
         writer.close()
         await closed_within(upstream, SOON)
-        with anyio.fail_after(2):
-            while not served.seen.endings:
-                await anyio.sleep(0.01)
+        await until(lambda: served.seen.endings)
         assert upstream.calls.started == started
     _, ending = served.seen.endings[-1]
     assert ending.outcome == "cancelled"
@@ -124,9 +122,7 @@ async def test_a_client_that_reads_nothing_is_given_up() -> None:
     async with Upstream(Reply(text)) as upstream, before(
             upstream, GatewaySettings(patience=0.3)) as served:
         writer = await open_chat(served, "plait/sequential:tiny", stream=True)
-        with anyio.fail_after(20):
-            while not served.seen.endings:
-                await anyio.sleep(0.05)
+        await until(lambda: served.seen.endings, 20)
         writer.close()
     assert served.seen.endings[-1][1].outcome in ("answered", "cancelled", "failed")
     assert served.gateway.admission.running == 0
@@ -140,13 +136,9 @@ async def test_who_waits_in_the_queue_and_leaves_is_forgotten() -> None:
         with anyio.fail_after(5):
             await upstream.until(open_calls(1))
         second = await open_chat(served, "tiny", stream=False)
-        with anyio.fail_after(5):
-            while not served.gateway.admission.queued:
-                await anyio.sleep(0.01)
+        await until(lambda: served.gateway.admission.queued)
         second.close()
-        with anyio.fail_after(SOON * 5):
-            while served.gateway.admission.queued:
-                await anyio.sleep(0.01)
+        await until(lambda: not served.gateway.admission.queued, SOON * 5)
         first.close()
         await closed_within(upstream, SOON)
         assert upstream.calls.started == 1
