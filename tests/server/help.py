@@ -156,7 +156,7 @@ class Events:
 async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
     """Wait for what no event tells of."""
     with anyio.fail_after(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await anyio.sleep(0.005)
 
 
