@@ -1,0 +1,114 @@
+"""Where the pages get their runs from: the seam between the viewer and whatever keeps runs.
+
+`plait view` reads trace files (`plait.viewer.web.folder`); a gateway hands in its store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from plait.core.events import Event
+
+State = Literal["live", "answered", "budget", "failed", "cut off"]
+"""How a run ended: as `RunEnded.finish` says, still ``live``, or ``cut off`` without an end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One run as a line of a list. None, or an empty text, is what is not known."""
+
+    key: str
+    """What the source calls this run; opaque to the pages, and part of their addresses."""
+    state: State
+    question: str = ""
+    engine: str = ""
+    model: str = ""
+    method: str = ""
+    protocol: str | None = None
+    correct: bool | None = None
+    fallback: str | None = None
+    began: float | None = None
+    """Seconds since 1970."""
+    seconds: float | None = None
+    threads: int | None = None
+    tokens: int | None = None
+    path: int | None = None
+    """Tokens on the critical path."""
+    ratings: int = 0
+    """How many people said something about this run."""
+    redacted: bool = False
+    """Its texts were taken out before it was stored."""
+    note: str = ""
+    """What a person should know about the recording itself: why it cannot be read, say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which runs are wanted; what is empty or None does not restrict. Newest first.
+
+    ``outcome`` is a `State`, or ``right``, ``wrong`` or ``fallback``. ``text`` is looked for in
+    questions and keys, whatever its case. ``since`` is in seconds since 1970.
+    """
+
+    method: str = ""
+    model: str = ""
+    outcome: str = ""
+    text: str = ""
+    since: float | None = None
+    first: int = 0
+    most: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page of a list, how many runs the filter leaves in all, and what there is to choose."""
+
+    entries: Sequence[Entry]
+    total: int
+    methods: Sequence[str] = ()
+    models: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What a person said about a run. ``held``: did the actions of an agent hold together?"""
+
+    rating: str = ""
+    label: str = ""
+    comment: str = ""
+    corrected: str = ""
+    held: bool | None = None
+    at: float | None = None
+    """Seconds since 1970."""
+
+
+class Source(Protocol):
+    """Keeps runs. Called from the event loop: what takes long belongs into a worker thread."""
+
+    async def runs(self, wanted: Filter) -> Listing:
+        """The runs that pass the filter."""
+        ...
+
+    async def entry(self, key: str) -> Entry | None:
+        """One run; None if there is none of that key."""
+        ...
+
+    async def events(self, key: str) -> Sequence[Event]:
+        """What happened in a run so far, empty if nothing is kept of it.
+
+        Raises `TraceError` if it cannot be read.
+        """
+        ...
+
+    def follow(self, key: str) -> AsyncIterator[Sequence[Event]]:
+        """The events of a run from the first one on, in batches as they come; ends with the run.
+
+        Of a run that is over it gives everything at once.
+        """
+        ...
+
+    async def feedback(self, key: str) -> Sequence[Feedback]:
+        """What people said about a run, oldest first."""
+        ...
