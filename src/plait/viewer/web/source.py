@@ -11,8 +11,9 @@ from typing import Literal, Protocol
 
 from plait.core.events import Event
 
-State = Literal["live", "answered", "budget", "failed", "cut off"]
-"""How a run ended: as `RunEnded.finish` says, still ``live``, or ``cut off`` without an end."""
+State = Literal["answered", "budget", "failed", "cancelled", "running", "lost"]
+"""How a run ended: as `RunEnded.finish` says; ``cancelled`` by its client; still ``running``; or
+``lost``: what it ran in died, and there is no end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +30,16 @@ class Entry:
     protocol: str | None = None
     correct: bool | None = None
     fallback: str | None = None
-    began: float | None = None
+    started: float | None = None
     """Seconds since 1970."""
     seconds: float | None = None
     threads: int | None = None
-    tokens: int | None = None
-    path: int | None = None
-    """Tokens on the critical path."""
-    ratings: int = 0
-    """How many people said something about this run."""
-    redacted: bool = False
-    """Its texts were taken out before it was stored."""
+    total_tokens: int | None = None
+    critical_path_tokens: int | None = None
+    rating: float | None = None
+    """Of the latest feedback, from 0 to 1."""
+    texts: Literal["keep", "redact", "off"] = "keep"
+    """What was kept of its texts: all, all but what looks private, or none."""
     note: str = ""
     """What a person should know about the recording itself: why it cannot be read, say."""
 
@@ -73,15 +73,15 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What a person said about a run. ``held``: did the actions of an agent hold together?"""
+    """What a person said about a run. ``answer``: what it should have been. ``coherent``: did the
+    actions of an agent hold together? ``rating`` from 0 to 1, ``at`` in seconds since 1970."""
 
-    rating: str = ""
+    rating: float | None = None
     label: str = ""
     comment: str = ""
-    corrected: str = ""
-    held: bool | None = None
+    answer: str = ""
+    coherent: bool | None = None
     at: float | None = None
-    """Seconds since 1970."""
 
 
 class Source(Protocol):
