@@ -122,7 +122,7 @@ def _cut(pieces: list[Piece], event: Rewrote) -> None:
         piece = pieces[index]
         if left <= 0:
             break
-        if piece.gone or not piece.tokens and not piece.text:
+        if piece.gone or (not piece.tokens and not piece.text):
             continue
         text = piece.text
         if len(text) > left:

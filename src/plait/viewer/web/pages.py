@@ -7,25 +7,31 @@ stands alone (`plait.viewer.web.alone`) has them inside.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from urllib.parse import quote, urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 from plait.viewer.scale import compact
 from plait.viewer.scene import Strand
 from plait.viewer.tree import style_of
 from plait.viewer.web import facts
 from plait.viewer.web.journal import Try
-from plait.viewer.web.picture import AXES, Axis, Picture, Row, draw, length
+from plait.viewer.web.picture import AXES, Axis, Picture, draw, length
 from plait.viewer.web.source import Entry, Feedback, Filter, Listing
 from plait.viewer.web.view import View
 from plait.viewer.words import gist, one_line, seconds, way
 
+LIVE_PARTS = ("head", "scales", "links", "story", "limits")
+BUFFER = 400
+"""Bits of a page that are sent at once; a row has about forty."""
 MOST_LINES = 400
 """Lines of the story on a page."""
 OUTCOMES = ("answered", "right", "wrong", "fallback", "budget", "failed", "cancelled", "running",
@@ -48,8 +54,8 @@ class Places:
     def run(self, key: str, **more: str) -> str:
         return self._at("runs", key, more)
 
-    def thread(self, key: str, name: str) -> str:
-        return self._at("viewer/thread", key, {"thread": name})
+    def thread(self, key: str) -> str:
+        return self._at("viewer/thread", key, {})
 
     def live(self, key: str) -> str:
         return self._at("viewer/live", key, {})
@@ -80,22 +86,29 @@ class Sheet:
     """The thread whose text is shown from the start."""
 
 
-def run_page(sheet: Sheet, places: Places) -> str:
-    """The page of one run."""
+def run_page(sheet: Sheet, places: Places) -> Iterator[str]:
+    """The page of one run in pieces, so that a browser can paint its head before it has all."""
     opened = sheet.opened if sheet.opened in sheet.view.journal.threads else ""
-    return _template("run.html").render(
-        **_common(places), **run_parts(replace(sheet, opened=opened), places),
+    stream = _template("run.html").stream(
+        places=places, **run_parts(replace(sheet, opened=opened)),
         panel=thread_parts(sheet.view, opened) if opened else None,
         panels=_panels(sheet) if places.root is None else ())
+    stream.enable_buffering(BUFFER)
+    return stream
 
 
-def run_parts(sheet: Sheet, places: Places) -> dict[str, object]:
+def alone(sheet: Sheet) -> str:
+    """The page of one run with everything inside it: style, script, and all texts."""
+    return "".join(run_page(sheet, Places(None)))
+
+
+def run_parts(sheet: Sheet) -> dict[str, object]:
     """What the templates of a run's page are filled with."""
     view, beside = sheet.view, sheet.beside
     least: dict[Axis, int] = {a: length(beside.view, a) for a in AXES} if beside else {}
     picture = draw(view, least)
     return {
-        "places": places, "entry": sheet.entry, "scene": view.scene, "picture": picture,
+        "entry": sheet.entry, "scene": view.scene, "picture": picture,
         "opened": sheet.opened, "facts": facts.facts(view), "limits": facts.limits(view),
         "parts": facts.parts(view.scene.meter.metrics()), "story": view.story.lines[:MOST_LINES],
         "untold": max(0, len(view.story.lines) - MOST_LINES), "feedback": sheet.feedback,
@@ -117,7 +130,7 @@ def thread_parts(view: View, name: str) -> dict[str, object]:
     """What the panel of one thread is filled with. ``name`` must be one of the run's."""
     strand = view.scene.strands[name]
     tries = view.journal.threads[name]
-    lines = [line for line in view.story.lines if line.thread == name]
+    lines = view.story.threads.get(name, [])
     return {"strand": strand, "tries": tries, "about": lines[:MOST_LINES],
             "shared": _shared(tries[-1]), "cached": _cached(tries)}
 
@@ -136,30 +149,38 @@ def _cached(tries: Sequence[Try]) -> tuple[int, int]:
 def thread_fragment(view: View, name: str, places: Places, key: str) -> str:
     """The panel of one thread, to be put into a page."""
     return _template("thread.html").render(
-        **_common(places), key=key, panel=thread_parts(view, name))
+        places=places, key=key, panel=thread_parts(view, name))
 
 
-def live_fragment(name: str, sheet: Sheet, places: Places) -> str:
-    """A part of a run's page, anew: its ``head``, its ``scales``, or its ``story``."""
-    return _template(f"{name}.html").render(**_common(places), **run_parts(sheet, places))
-
-
-def row_fragment(row: Row, picture: Picture, entry: Entry, places: Places) -> str:
-    """One row of the timeline."""
-    return _template("row.html").render(
-        **_common(places), row=row, picture=picture, entry=entry, opened="")
+def changes(sheet: Sheet, places: Places, touched: Collection[str]) -> dict[str, object]:
+    """What is new on the page of a run that goes on: parts by their ids, and the rows of
+    threads that were touched or still run, each with the name of the row before it."""
+    parts = run_parts(sheet)
+    picture = parts["picture"]
+    assert isinstance(picture, Picture)
+    rows: list[tuple[str, str | None, str]] = []
+    before: str | None = None
+    for row in picture.rows:
+        if row.strand.name in touched or row.strand.status is None:
+            html = _template("row.html").render(places=places, row=row, **parts)
+            rows.append((row.strand.name, before, html))
+        before = row.strand.name
+    return {
+        "parts": {name: _template(f"{name}.html").render(places=places, **parts)
+                  for name in LIVE_PARTS},
+        "rows": rows, "lengths": {axis: picture.scales[axis].length for axis in AXES}}
 
 
 def list_page(listing: Listing, wanted: Filter, asked: Mapping[str, str], places: Places) -> str:
     """The list of runs. ``asked``: the filter as it stands in the address."""
-    return _template("list.html").render(**_common(places), **_listed(listing, wanted, asked))
+    return _template("list.html").render(places=places, **_listed(listing, wanted, asked))
 
 
 def list_fragment(
     listing: Listing, wanted: Filter, asked: Mapping[str, str], places: Places
 ) -> str:
     """The lines of the list alone."""
-    return _template("lines.html").render(**_common(places), **_listed(listing, wanted, asked))
+    return _template("lines.html").render(places=places, **_listed(listing, wanted, asked))
 
 
 def _listed(listing: Listing, wanted: Filter, asked: Mapping[str, str]) -> dict[str, object]:
@@ -174,7 +195,7 @@ def _listed(listing: Listing, wanted: Filter, asked: Mapping[str, str]) -> dict[
 
 def message_page(title: str, text: str, places: Places) -> str:
     """A page that says one thing: what is not there, or cannot be shown."""
-    return _template("message.html").render(**_common(places), title=title, text=text)
+    return _template("message.html").render(places=places, title=title, text=text)
 
 
 def visible(text: object) -> str:
@@ -204,29 +225,38 @@ def tone(strand: Strand) -> str:
             "malformed": "failed"}.get(strand.state, strand.state)
 
 
-def _common(places: Places) -> dict[str, object]:
-    return {"places": places}
-
-
 @cache
 def environment() -> Environment:
     """The templates, with the filters that they use."""
     made = Environment(loader=PackageLoader("plait.viewer.web"), autoescape=True,
                        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters |= {
-        "visible": visible, "line": lambda text: visible(one_line(str(text))), "gist": gist,
+        "visible": visible, "line": lambda text: one_line(str(text)), "gist": gist,
         "seconds": seconds, "moment": moment, "compact": compact, "tone": tone,
         "mark": lambda strand: style_of(strand)[0], "way": way}
-    made.globals["asset"] = asset
+    made.globals |= {"asset": asset, "policy": policy}
     return made
 
 
 @cache
-def _template(name: str):  # type: ignore[no-untyped-def]
+def _template(name: str) -> Template:
     return environment().get_template(name)
 
 
 @cache
-def asset(name: str) -> str:
-    """The text of a file under ``static``."""
-    return (files("plait.viewer.web") / "static" / name).read_text(encoding="utf-8")
+def asset(name: str) -> Markup:
+    """The text of a file under ``static``: ours, so it goes into a page as it is."""
+    return Markup((files("plait.viewer.web") / "static" / name).read_text(encoding="utf-8"))
+
+
+def policy(places: Places) -> str:
+    """The Content-Security-Policy of a page: style and script are ours, and nothing else loads."""
+    if places.root is not None:
+        return ("default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
+                " form-action 'self'; base-uri 'none'")
+    return (f"default-src 'none'; style-src 'sha256-{_hash('viewer.css')}';"
+            f" script-src 'sha256-{_hash('viewer.js')}'; form-action 'none'; base-uri 'none'")
+
+
+def _hash(name: str) -> str:
+    return b64encode(sha256(asset(name).encode()).digest()).decode()

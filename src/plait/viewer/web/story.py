@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from plait.core.events import (
@@ -21,7 +21,7 @@ from plait.core.events import (
     Started,
 )
 from plait.viewer.scene import Scene
-from plait.viewer.words import number, way
+from plait.viewer.words import number, seconds, way
 
 Tone = Literal["start", "decision", "fork", "join", "verify", "merge", "note", "warning",
                "fallback", "end"]
@@ -34,50 +34,76 @@ _ROLES: dict[Role, tuple[Tone, str]] = {
 
 @dataclass(slots=True)
 class Line:
-    """Something of note at ``t`` in a thread (empty: of the run)."""
+    """Something of note at ``t`` in a thread (empty: of the run), and in ``others`` besides."""
 
     t: float
     thread: str
     tone: Tone
     text: str
     detail: str = ""
+    others: int = 0
 
 
 class Story:
-    """The lines so far. ``feed`` takes each event after the scene took it."""
+    """The lines so far. ``feed`` takes each event after the scene took it.
+
+    What many threads do alike is one line: children that a thread starts until it joins some, and
+    notes and failures in the same words.
+    """
 
     def __init__(self, scene: Scene) -> None:
         self.lines: list[Line] = []
+        self.threads: dict[str, list[Line]] = {}
+        """The lines of each thread, one by one."""
         self._scene = scene
-        self._block: tuple[str, Role] | None = None
-        self._size = 0
+        self._groups: dict[tuple[str, ...], tuple[Line, int]] = {}
 
     def feed(self, event: Event) -> None:
         """Add a line for ``event`` if it is of note."""
-        if isinstance(event, Started):
-            self._started(event)
+        if isinstance(event, Started) and event.parent is not None and not event.attempt:
+            self._started(event, event.parent)
+        elif isinstance(event, Ended) and event.status == "cancelled":
+            self._cancelled(event)
         elif (line := self._line(event)) is not None:
-            self.lines.append(line)
-            self._block = None
+            self._told(event, line)
 
-    def _started(self, event: Started) -> None:
-        """Children that one thread starts in a row share a line."""
-        if event.parent is None:
-            return
-        if event.attempt:
-            self._block = None
-            self.lines.append(Line(event.t, event.thread, "warning",
-                                   f"is tried again (attempt {event.attempt + 1})"))
-            return
-        if self._block == (event.parent, event.role):
-            self._size += 1
+    def _told(self, event: Event, line: Line) -> None:
+        self.threads.setdefault(line.thread, []).append(line)
+        if isinstance(event, Joined):
+            for key in [key for key in self._groups if key[0] == event.thread]:
+                del self._groups[key]
+        if isinstance(event, Noted | Ended | Answered):
+            first, size = self._grouped(("", line.tone, line.text), replace(line))
+            first.others = size - 1
         else:
-            self._block, self._size = (event.parent, event.role), 1
-            tone = _ROLES.get(event.role, ("fork", ""))[0]
-            self.lines.append(Line(event.t, event.parent, tone, ""))
-        verb = _ROLES.get(event.role, ("", f"starts {number(self._size, 'thread')}"))[1]
-        times = f" ({self._size} times)" if event.role in _ROLES and self._size > 1 else ""
-        self.lines[-1].text = verb + times
+            self.lines.append(line)
+
+    def _started(self, event: Started, parent: str) -> None:
+        tone, verb = _ROLES.get(event.role, ("fork", "starts"))
+        line, size = self._grouped((parent, event.role), Line(event.t, parent, tone, ""))
+        if event.role in _ROLES:
+            line.text = verb + (f" {size} times" if size > 1 else "")
+        else:
+            line.text = f"{verb} {number(size, 'thread')}"
+        if event.t - line.t >= 0.1:
+            line.detail = f"the last at {seconds(event.t)}"
+
+    def _cancelled(self, event: Ended) -> None:
+        parent = self._scene.strands[event.thread].parent
+        name = "" if parent is None else parent.name
+        line, size = self._grouped((name, "cancels", event.reason), Line(event.t, name, "join", ""))
+        about = f": {event.reason}" if event.reason else ""
+        line.text = f"cancels {number(size, 'thread')}{about}"
+
+    def _grouped(self, group: tuple[str, ...], new: Line) -> tuple[Line, int]:
+        """The line that tells of the group already, else ``new``, and how many it now is for."""
+        line, size = self._groups.get(group, (new, 0))
+        if not size:
+            self.lines.append(new)
+            if group[0]:
+                self.threads.setdefault(new.thread, []).append(new)
+        self._groups[group] = line, size + 1
+        return line, size + 1
 
     def _line(self, event: Event) -> Line | None:
         match event:
@@ -88,6 +114,9 @@ class Story:
                 return Line(event.t, "", "decision",
                             f"the policy {event.policy} chose {event.method}: {event.why}",
                             ", ".join(event.inputs))
+            case Started(attempt=attempt) if attempt:
+                return Line(event.t, event.thread, "warning",
+                            f"is tried again (attempt {attempt + 1})")
             case Joined():
                 return Line(event.t, event.thread, "join", self._joined(event))
             case Noted():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from plait.core.events import Event, Joined
+from plait.core.events import Event, Joined, Wrote
 from plait.trace.path import Stretch, critical_path
 from plait.viewer.scene import Scene, Strand
 from plait.viewer.web.journal import Journal
@@ -39,6 +39,9 @@ class View:
         """Take in what happened."""
         self.scene.feed(event)
         self.journal.feed(event)
+        if isinstance(event, Wrote):  # nearly all events are chunks, and they tell no story
+            self.touched.add(event.thread)
+            return
         self.story.feed(event)
         thread = getattr(event, "thread", None)
         if thread is None:

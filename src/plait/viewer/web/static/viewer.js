@@ -53,7 +53,7 @@
     const inside = [...document.querySelectorAll("template[data-panel]")].find((t) => t.dataset.panel === name);
     let html;
     if (!inside) {
-      const answer = await fetch(row.href.replace("/runs/", "/viewer/thread/").replace(/#.*/, ""));
+      const answer = await fetch(`${$("board").dataset.threads}?thread=${encodeURIComponent(name)}`);
       if (!answer.ok) return;
       html = await answer.text();
     }
