@@ -199,29 +199,19 @@ def _profile(spans: Iterable[Span], total: int, bins: int = 300) -> tuple[str, i
     for begin, end in spans:
         change[begin] = change.get(begin, 0) + 1
         change[end] = change.get(end, 0) - 1
-    heights, active, most = [0] * bins, 0, 0
+    heights, active, since = [0] * (bins + 1), 0, 0
     for moment in sorted(change):
-        last = min(int(moment / total * bins), bins - 1)
-        heights[last] = max(heights[last], active)
+        now = min(int(moment / total * bins), bins)
+        for index in range(since, now + 1):
+            heights[index] = max(heights[index], active)
         active += change[moment]
-        most = max(most, active)
-        heights[last] = max(heights[last], active)
-        change[moment] = active
-    _fill(heights, change, total)
-    width = total / bins
+        heights[now] = max(heights[now], active)
+        since = now
+    most, width = max(heights), total / bins
     outline = "".join(f"H{index * width:.0f}V{PROFILE * (1 - level / max(most, 1)):.1f}"
-                      for index, level in enumerate(heights)
+                      for index, level in enumerate(heights[:bins])
                       if not index or level != heights[index - 1])
     return f"M0 {PROFILE}{outline}H{total}V{PROFILE}z", most
-
-
-def _fill(heights: list[int], levels: dict[float, int], total: int) -> None:
-    """Bins in which nothing changes hold what held before."""
-    bins, moments = len(heights), sorted(levels)
-    for moment, after in zip(moments, [*moments[1:], float(total)], strict=True):
-        first, last = int(moment / total * bins) + 1, min(int(after / total * bins), bins)
-        for index in range(first, last):
-            heights[index] = levels[moment]
 
 
 def _middle(place: int) -> float:

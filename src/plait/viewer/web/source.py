@@ -21,7 +21,8 @@ class Entry:
     """One run as a line of a list. None, or an empty text, is what is not known."""
 
     key: str
-    """What the source calls this run; opaque to the pages, and part of their addresses."""
+    """What the source calls this run; opaque to the pages, and part of their addresses, so no part
+    of it between slashes is ``.`` or ``..``."""
     state: State
     question: str = ""
     engine: str = ""
