@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
+import anyio
+
 from plait.core.events import Event
 from plait.viewer.web import Entry, Feedback, Filter, Listing
 
 
 @dataclass
 class Shelf:
-    """Runs by key. ``batches``: how the events of a live run come."""
+    """Runs by key. ``steps``: the events of a live run as they come, pauses between them."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
     kept: dict[str, Sequence[Event]] = field(default_factory=dict)
     said: dict[str, Sequence[Feedback]] = field(default_factory=dict)
-    batches: dict[str, Sequence[Sequence[Event]]] = field(default_factory=dict)
+    steps: dict[str, Sequence[Sequence[Event]]] = field(default_factory=dict)
     asked: list[Filter] = field(default_factory=list)
 
     def put(self, entry: Entry, events: Sequence[Event], *said: Feedback) -> None:
@@ -26,7 +28,10 @@ class Shelf:
     async def runs(self, wanted: Filter) -> Listing:
         self.asked.append(wanted)
         entries = [e for e in self.entries.values() if wanted.text.lower() in e.question.lower()]
-        return Listing(entries[wanted.first:wanted.first + wanted.most], len(entries),
+        first = int(wanted.page or 0)
+        last = first + wanted.most
+        older = str(last) if last < len(entries) else None
+        return Listing(entries[first:last], older, len(entries),
                        sorted({e.method for e in entries}), sorted({e.model for e in entries}))
 
     async def entry(self, key: str) -> Entry | None:
@@ -35,9 +40,11 @@ class Shelf:
     async def events(self, key: str) -> Sequence[Event]:
         return self.kept[key]
 
-    async def follow(self, key: str) -> AsyncIterator[Sequence[Event]]:
-        for batch in self.batches.get(key, [self.kept[key]]):
-            yield batch
+    async def follow(self, key: str) -> AsyncIterator[Event]:
+        for step in self.steps.get(key, [self.kept[key]]):
+            for event in step:
+                yield event
+            await anyio.sleep(0.05)
 
     async def feedback(self, key: str) -> Sequence[Feedback]:
         return self.said.get(key, ())

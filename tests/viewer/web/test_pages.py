@@ -66,7 +66,7 @@ def test_the_list_shows_each_run_with_its_outcome_and_numbers(shelf: Shelf) -> N
 
 def test_filters_reach_the_source_and_stay_in_the_form(shelf: Shelf) -> None:
     page = client_of(shelf).get("/?text=make&method=native&model=plait-nano&outcome=right"
-                                "&since=3600&from=0")
+                                "&since=3600")
     wanted = shelf.asked[-1]
     assert (wanted.text, wanted.method, wanted.model, wanted.outcome) == (
         "make", "native", "plait-nano", "right")
@@ -76,26 +76,26 @@ def test_filters_reach_the_source_and_stay_in_the_form(shelf: Shelf) -> None:
     assert "<option selected>native</option>" in page.text
 
 
-@pytest.mark.parametrize("query", ["since=soon", "from=-1", "from=99999999999", "since=1e9",
+@pytest.mark.parametrize("query", ["since=soon", "since=-1", "since=99999999999", "since=1e9",
                                    "unknown=1", "outcome=%3Cb%3E"])
 def test_a_filter_that_makes_no_sense_restricts_nothing_that_it_should_not(
     shelf: Shelf, query: str
 ) -> None:
     assert client_of(shelf).get(f"/?{query}").status_code == 200
     wanted = shelf.asked[-1]
-    assert (wanted.since, wanted.first) == (None, 0)
+    assert (wanted.since, wanted.page) == (None, "")
 
 
 def test_a_long_list_has_pages(shelf: Shelf) -> None:
     for number in range(120):
         shelf.put(replace(RUN, key=f"k{number}"), ())
     client = client_of(shelf)
-    assert "from=50" in client.get("/").text
-    middle = client.get("/?from=50&text=make").text
-    assert "from=100" in middle
+    assert "page=50" in client.get("/").text
+    middle = client.get("/?page=50&text=make").text
+    assert "page=100" in middle
     assert "text=make" in re.findall(r'href="([^"]*)">older', middle)[0]
-    assert "← newer" in middle
-    assert "older →" not in client.get("/?from=100").text
+    assert "← newest" in middle
+    assert "older →" not in client.get("/?page=100").text
 
 
 def test_an_empty_list_says_how_to_get_runs() -> None:
@@ -188,15 +188,15 @@ def test_a_sequential_run_beside_it_has_its_own_rows_and_the_gains(shelf: Shelf)
 
 
 def test_feedback_is_shown_and_redaction_is_said_plainly(shelf: Shelf) -> None:
-    shelf.put(replace(RUN, texts="off", question="", rating=0.0),
+    shelf.put(replace(RUN, texts="off", question="", rating=-1.0),
               [replace(HEADER, question=""), ROOT, Asked(0, "0", 9, None), Wrote(1, "0", "", 4),
                Ended(1, "0", "done", value=""),
                RunEnded(1, "answered", "", None, "native", None)],
-              Feedback(0.0, "wrong", "the sum is off", "46*2=92", False, 1_700_000_100.0))
+              Feedback(-1.0, "wrong", "the sum is off", "46*2=92", False, 1_700_000_100.0))
     client = client_of(shelf)
     text = words(client.get("/runs/r1").text)
     assert "Redacted. No text of this run was kept" in text
-    assert "rated 0" in text
+    assert "rated -1" in text
     assert "the sum is off" in text
     assert "It should have been: 46*2=92" in text
     assert "its actions contradicted each other" in text
@@ -319,17 +319,17 @@ def sent(text: str) -> list[tuple[str, object]]:
     return [(kind, orjson.loads(data)) for kind, data in found]
 
 
-def batches(events: Sequence[Event], size: int) -> list[Sequence[Event]]:
+def steps(events: Sequence[Event], size: int) -> list[Sequence[Event]]:
     return [events[i:i + size] for i in range(0, len(events), size)]
 
 
 def test_a_live_run_sends_what_is_new_and_says_when_it_is_over(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("plait.viewer.web.app.TICK", 0.0)
-    monkeypatch.setattr("plait.viewer.web.app.EASE", 0)
+    monkeypatch.setattr("plait.viewer.web.live.TICK", 0.01)
+    monkeypatch.setattr("plait.viewer.web.live.EASE", 0)
     shelf.put(replace(RUN, state="running"), whole_run()[:6])
-    shelf.batches["r1"] = batches(whole_run(), 6)
+    shelf.steps["r1"] = steps(whole_run(), 6)
     client = client_of(shelf)
     assert 'data-live="/viewer/live/r1"' in client.get("/runs/r1").text
     answer = client.get("/viewer/live/r1")
@@ -347,7 +347,7 @@ def test_a_live_run_sends_what_is_new_and_says_when_it_is_over(
 
 
 def test_a_live_run_that_cannot_be_followed_ends_with_the_reason(shelf: Shelf) -> None:
-    shelf.batches["r1"] = [[HEADER, Wrote(1, "0.7", "x", 1)]]
+    shelf.steps["r1"] = [[HEADER, Wrote(1, "0.7", "x", 1)]]
     (last,) = sent(client_of(shelf).get("/viewer/live/r1").text)
     assert last[0] == "over"
     assert "before it started" in last[1]

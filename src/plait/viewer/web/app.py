@@ -1,6 +1,6 @@
 """The pages as a Starlette application, to be served alone or within a gateway.
 
-    GET /                      the list of runs; ?text= &method= &model= &outcome= &since= &from=
+    GET /                      the list of runs; ?text= &method= &model= &outcome= &since= &page=
     GET /runs/KEY              one run; ?thread= opens a text, ?beside= another run's key
     GET /viewer/list           the lines of the list, for a page that is open
     GET /viewer/thread/KEY     one thread's text; ?thread=
@@ -16,11 +16,10 @@ from __future__ import annotations
 import re
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import anyio.to_thread
-import orjson
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -31,6 +30,7 @@ from plait.core.events import Event
 from plait.errors import TraceError
 from plait.trace import encode_trace
 from plait.viewer.web import pages
+from plait.viewer.web.live import LiveResponse
 from plait.viewer.web.pages import Places, Sheet
 from plait.viewer.web.perfetto import perfetto
 from plait.viewer.web.source import Entry, Filter, Source
@@ -38,10 +38,6 @@ from plait.viewer.web.view import View
 
 KEPT = 8
 """Runs whose pages are kept at hand."""
-TICK = 0.5
-"""Least seconds between two changes of a live page."""
-EASE = 8
-"""A live page is drawn anew at most every ``EASE`` times as long as drawing it takes."""
 STATIC = {"viewer.css": "text/css", "viewer.js": "text/javascript"}
 _BASE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
          "Cross-Origin-Resource-Policy": "same-origin", "Cache-Control": "no-store"}
@@ -129,8 +125,7 @@ class Viewer:
             entry = await self._entry(request.path_params["key"])
         except NotHere as error:
             return _sorry(request, error)
-        return StreamingResponse(self._changes(entry, _places(request)),
-                                 media_type="text/event-stream", headers=_BASE)
+        return LiveResponse(entry, self._source.follow(entry.key), _places(request), _BASE)
 
     async def static(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -138,28 +133,6 @@ class Viewer:
             return _sorry(request, NotHere("Nothing here", "There is no such file.", 404))
         return Response(pages.asset(name), media_type=STATIC[name],
                         headers=_BASE | {"Cache-Control": "no-cache"})
-
-    async def _changes(self, entry: Entry, places: Places) -> AsyncIterator[bytes]:
-        """Events of a live page: ``change`` with what is new, at the end ``over``."""
-        view, due = View(), 0.0
-        try:
-            async for batch in self._source.follow(entry.key):
-                for event in batch:
-                    view.feed(event)
-                now = time.monotonic()
-                if now < due or not (view.touched or view.over):
-                    yield b": still here\n\n"
-                    continue
-                touched, view.touched = view.touched, set()
-                news = await anyio.to_thread.run_sync(
-                    pages.changes, Sheet(entry, view), places, touched)
-                yield b"event: change\ndata: " + orjson.dumps(news) + b"\n\n"
-                done = time.monotonic()
-                due = done + max(TICK, EASE * (done - now))
-        except TraceError as error:
-            yield b"event: over\ndata: " + orjson.dumps(str(error)) + b"\n\n"
-            return
-        yield b"event: over\ndata: \"\"\n\n"
 
     async def _sheet(self, request: Request) -> Sheet:
         """The run that is asked for, with what belongs to its page. Raises `NotHere`."""
@@ -212,16 +185,14 @@ class Viewer:
 
 def _wanted(request: Request) -> tuple[Filter, dict[str, str]]:
     """The filter of an address, and its parameters. What makes no sense does not restrict."""
-    known = ("text", "method", "model", "outcome", "since", "from")
+    known = ("text", "method", "model", "outcome", "since", "page")
     asked = {k: v for k, v in request.query_params.items() if k in known and v}
-    since, first = _number(asked.get("since")), _number(asked.get("from"))
+    since = asked.get("since", "")
     return Filter(
         asked.get("method", ""), asked.get("model", ""), asked.get("outcome", ""),
-        asked.get("text", ""), None if since is None else time.time() - since, first or 0), asked
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and re.fullmatch(r"[0-9]{1,9}", text) else None
+        asked.get("text", ""),
+        time.time() - int(since) if re.fullmatch(r"[0-9]{1,9}", since) else None,
+        asked.get("page", "")), asked
 
 
 def _places(request: Request) -> Places:

@@ -65,16 +65,14 @@ class Folder:
             return ()
         return (await anyio.to_thread.run_sync(read_trace, path)).events
 
-    async def follow(self, key: str) -> AsyncIterator[Sequence[Event]]:
+    async def follow(self, key: str) -> AsyncIterator[Event]:
         path = self._files().get(key)
-        if path is None:
-            return
         done, still = 0, time.monotonic()
-        while time.monotonic() - still < STILL:
+        while path is not None and time.monotonic() - still < STILL:
             batch, done = await anyio.to_thread.run_sync(_new_events, path, done)
-            if batch:
+            for event in batch:
+                yield event
                 still = time.monotonic()
-            yield batch
             if batch and isinstance(batch[-1], RunEnded):
                 return
             await anyio.sleep(POLL)
@@ -104,9 +102,11 @@ class Folder:
         files = self._files()
         seen = [entry for key, path in files.items() if (entry := self._glance(path, key))]
         kept = sorted((e for e in seen if _passes(e, wanted)), key=lambda e: -(e.started or 0.0))
-        shown = kept[wanted.first:wanted.first + wanted.most]
-        counted = [self._count(files[entry.key], entry.key) or entry for entry in shown]
-        return Listing(counted, len(kept), sorted({e.method for e in seen if e.method}),
+        first = int(wanted.page) if wanted.page.isdecimal() else 0
+        last = first + wanted.most
+        counted = [self._count(files[e.key], e.key) or e for e in kept[first:last]]
+        return Listing(counted, str(last) if last < len(kept) else None, len(kept),
+                       sorted({e.method for e in seen if e.method}),
                        sorted({e.model for e in seen if e.model}))
 
     def _glance(self, path: Path, key: str) -> Entry | None:

@@ -184,13 +184,16 @@ def list_fragment(
 
 
 def _listed(listing: Listing, wanted: Filter, asked: Mapping[str, str]) -> dict[str, object]:
-    kept = {k: v for k, v in asked.items() if k != "from"}
-    after, before = wanted.first + wanted.most, wanted.first - wanted.most
     return {
         "listing": listing, "wanted": wanted, "asked": asked, "outcomes": OUTCOMES,
-        "periods": PERIODS,
-        "older": {**kept, "from": str(after)} if after < listing.total else None,
-        "newer": {**kept, "from": str(max(0, before))} if wanted.first else None}
+        "periods": PERIODS, "newest": {k: v for k, v in asked.items() if k != "page"},
+        "methods": _choices(listing.methods, wanted.method),
+        "models": _choices(listing.models, wanted.model)}
+
+
+def _choices(known: Sequence[str], chosen: str) -> list[str]:
+    """What a person may choose; what is chosen is among it, whatever it is."""
+    return sorted({*known, *([chosen] if chosen else [])})
 
 
 def message_page(title: str, text: str, places: Places) -> str:

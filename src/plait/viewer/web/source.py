@@ -38,7 +38,7 @@ class Entry:
     total_tokens: int | None = None
     critical_path_tokens: int | None = None
     rating: float | None = None
-    """Of the latest feedback, from 0 to 1."""
+    """Of the latest feedback, from -1 (bad) to 1 (good)."""
     texts: Literal["keep", "redact", "off"] = "keep"
     """What was kept of its texts: all, all but what looks private, or none."""
     note: str = ""
@@ -58,16 +58,19 @@ class Filter:
     outcome: str = ""
     text: str = ""
     since: float | None = None
-    first: int = 0
+    page: str = ""
+    """`Listing.older` of the page before; empty for the newest runs."""
     most: int = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A page of a list, how many runs the filter leaves in all, and what there is to choose."""
+    """A page of a list. ``older`` names the next one, None at the end; ``total`` is how many runs
+    the filter leaves in all, None where nobody counts; the rest is what there is to choose."""
 
     entries: Sequence[Entry]
-    total: int
+    older: str | None = None
+    total: int | None = None
     methods: Sequence[str] = ()
     models: Sequence[str] = ()
 
@@ -75,12 +78,13 @@ class Listing:
 @dataclass(frozen=True, slots=True)
 class Feedback:
     """What a person said about a run. ``answer``: what it should have been. ``coherent``: did the
-    actions of an agent hold together? ``rating`` from 0 to 1, ``at`` in seconds since 1970."""
+    actions of an agent hold together? ``rating`` from -1 (bad) to 1 (good), ``at`` in seconds since
+    1970."""
 
     rating: float | None = None
     label: str = ""
     comment: str = ""
-    answer: str = ""
+    answer: str | None = None
     coherent: bool | None = None
     at: float | None = None
 
@@ -103,10 +107,10 @@ class Source(Protocol):
         """
         ...
 
-    def follow(self, key: str) -> AsyncIterator[Sequence[Event]]:
-        """The events of a run from the first one on, in batches as they come; ends with the run.
+    def follow(self, key: str) -> AsyncIterator[Event]:
+        """The events of a run from the first one on, as they come; ends with the run.
 
-        Of a run that is over it gives everything at once.
+        Raises `TraceError` if it cannot be read.
         """
         ...
 
