@@ -174,7 +174,8 @@ def _look(path: Path, key: str) -> Entry | None:
     known = started or RunStarted(0.0, "", "", "", "", "", None, 0)
     return Entry(
         key, state, known.question, known.engine, known.model, known.method, known.protocol,
-        ended.correct if ended else None, ended.fallback if ended else None,
+        ended.correct if ended and ended.answer is not None else None,
+        ended.fallback if ended else None,
         written - (ended.t if ended else 0.0), ended.t if ended else None)
 
 

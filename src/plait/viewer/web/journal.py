@@ -56,7 +56,7 @@ class Try:
     counts: list[int] = field(default_factory=list)
     begins: list[float] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
-    """Chunk ``i`` came from ``begins[i]`` to ``times[i]``, then there were ``counts[i]`` tokens."""
+    """Chunk ``i`` took from ``begins[i]`` to ``times[i]``; then there were ``counts[i]`` tokens."""
 
     def span(self, begin: int, end: int) -> tuple[float, float]:
         """When the tokens from ``begin`` to ``end`` were written."""
@@ -82,8 +82,7 @@ class Journal:
             case Asked():
                 self._now(event.thread).calls.append(Call(event.t, event.context, event.limit))
             case Answered():
-                if calls := self._now(event.thread).calls:
-                    calls[-1].answered = event
+                self._answered(event)
             case Rewrote():
                 _cut(self._now(event.thread).pieces, event)
             case Ended():
@@ -104,6 +103,14 @@ class Journal:
             now.counts.append(event.tokens + (now.counts[-1] if now.counts else 0))
             now.times.append(event.t)
         self._add(event.thread, "model", event.text, event.tokens)
+
+    def _answered(self, event: Answered) -> None:
+        """The last chunk of a request took until the request's end."""
+        now = self._now(event.thread)
+        if now.calls:
+            now.calls[-1].answered = event
+            if now.times and now.calls[-1].first is not None:
+                now.times[-1] = event.t
 
     def _add(self, thread: str, author: Author, text: str, tokens: int) -> None:
         pieces = self._now(thread).pieces

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
+from plait.trace.metrics import LOST
 from plait.trace.path import Stretch
 from plait.viewer.scale import ticks
 from plait.viewer.scene import Strand
@@ -27,8 +28,6 @@ HEIGHT = 20
 PROFILE = 40
 THIN = 1 / 500
 """The least part of an axis that a shape takes, so that it can be seen."""
-LOST = ("cancelled", "failed")
-
 Span = tuple[float, float]
 
 
@@ -52,11 +51,9 @@ class Row:
     """Its place in the list, from 0."""
     lit: bool
     """It is on the critical path."""
+    lost: bool
+    """What it wrote was in vain (see `plait.trace.metrics`)."""
     bars: dict[Axis, Bars]
-
-    @property
-    def lost(self) -> bool:
-        return self.strand.status in LOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +98,9 @@ def draw(view: View, least: dict[Axis, int] | None = None) -> Picture:
     for stretch in path:
         stretches.setdefault(stretch.attempt.thread, []).append(stretch)
     order = view.order()
+    saved = _saved(view)
     rows = [Row(strand, depth, place, strand.name in stretches,
+                strand.status in LOST or (saved is not None and strand.name not in saved),
                 {axis: _bars(view, axis, strand, stretches.get(strand.name, ()), lengths[axis])
                  for axis in AXES})
             for place, (strand, depth) in enumerate(order)]
@@ -115,6 +114,16 @@ def length(view: View, axis: Axis) -> int:
         return max(1, round(view.scene.elapsed * UNIT))
     clocks = (tries[-1].clock for tries in view.scene.meter.clocks.attempts.values())
     return max([1, *clocks])
+
+
+def _saved(view: View) -> set[str] | None:
+    """The fallback's threads, outside which all was in vain; None if there was no fallback."""
+    saved: set[str] = set()
+    for strand, _ in view.order():
+        parent = strand.parent
+        if strand.role == "fallback" or (parent is not None and parent.name in saved):
+            saved.add(strand.name)
+    return saved or None
 
 
 def _bars(
