@@ -53,7 +53,8 @@ def test_what_was_in_vain_is_marked_and_after_a_fallback_that_is_all_besides_it(
 def test_waiting_between_two_requests_is_not_drawn_as_writing() -> None:
     events: list[Event] = [
         HEADER, ROOT, Asked(0, "0", 1, None), Wrote(1, "0", "a", 3),
-        Answered(2, "0", "stop", 1, 0, 3), Started(2, "0.0", "0", "fork", "thread", 3), Ended(8, "0.0", "done"),
+        Answered(2, "0", "stop", 1, 0, 3), Started(2, "0.0", "0", "fork", "thread", 3),
+        Ended(8, "0.0", "done"),
         Joined(8, "0", ("0.0",)), Asked(8, "0", 1, None), Wrote(9, "0", "b", 3),
         Answered(10, "0", "eos", 1, 0, 3), Ended(10, "0", "done")]
     bars = draw(View(events)).rows[0].bars["time"]
