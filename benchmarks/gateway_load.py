@@ -74,7 +74,7 @@ class Load:
 async def one_run(session: aiohttp.ClientSession, load: Load, seen: Seen) -> None:
     """Stream one run to its end."""
     begin = time.monotonic()
-    tail = b""
+    rest = tail = b""
     async with session.post(f"{load.url}/v1/chat/completions", json=load.body(),
                             headers={"Authorization": f"Bearer {KEY}"}) as response:
         if response.status != 200:
@@ -85,7 +85,10 @@ async def one_run(session: aiohttp.ClientSession, load: Load, seen: Seen) -> Non
             now = time.monotonic()
             if not tail:
                 seen.first.append(now - begin)
-            seen.late.extend(now - float(due) for due in DUE.findall(piece))
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                if b'"reasoning"' in line:  # the answer says it all again, at the end
+                    seen.late.extend(now - float(due) for due in set(DUE.findall(line)))
             tail = (tail + piece)[-2000:]
     seen.whole.append(time.monotonic() - begin)
     if b"data: [DONE]" not in tail or b'"error"' in tail:
