@@ -281,7 +281,7 @@ def _begin(trace: Trace, run: Run, engine: Engine, decision: Decision | None) ->
     """What is asked of whom, and who decided that."""
     request, plan = run.request, run.plan
     trace.emit(RunStarted(0.0, run.id, request.question, engine.name, engine.model, plan.method,
-                          plan.protocol, request.seed))
+                          plan.protocol, request.seed, request.budget.limits()))
     if decision is not None:
         trace.emit(Decided(0.0, "0", decision.policy, plan.method, decision.why, decision.inputs))
 

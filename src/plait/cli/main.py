@@ -32,6 +32,7 @@ COMMANDS = {
     "tune": ("plait.cli.tune", "Search for the settings that do best, and confirm them."),
     "ab": ("plait.cli.ab", "Compare two policies, until one is known to be better."),
     "trace": ("plait.cli.trace", "Show a recorded run: its tree, its numbers, its timeline."),
+    "view": ("plait.cli.view", "Show runs in a browser, or write one to send to somebody."),
 }
 INTERRUPTED = 130
 BROKEN_PIPE = 141

@@ -117,6 +117,11 @@ class Budget:
             if value is not None and value <= 0:
                 raise UsageError(f"budget `{item.name}` is {value!r} but must be above 0, or None")
 
+    def limits(self) -> tuple[str, ...]:
+        """What is limited, ``name=value`` each."""
+        values = ((item.name, getattr(self, item.name)) for item in fields(self))
+        return tuple(f"{name}={value}" for name, value in values if value is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Room:

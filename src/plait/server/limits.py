@@ -59,7 +59,7 @@ class Admission:
         if self.draining:
             raise ApiError(503, "the server is shutting down", code="shutting_down", retry=True,
                            retry_after=1.0)
-        if not self._queues and self._free(key):
+        if key.name not in self._queues and self._free(key):
             self._running[key.name] += 1
             return 0.0
         if self.queued >= self.waiting:

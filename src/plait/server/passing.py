@@ -19,7 +19,7 @@ import anyio
 import orjson
 
 from plait.engines.openai import OpenAIEngine
-from plait.engines.openai.errors import NETWORK, from_network
+from plait.engines.openai.errors import NETWORK, from_network, said_in
 from plait.server.choosing import FIELD, PREFIX, Choice
 from plait.server.errors import ApiError, cancelled, from_plait, invalid
 from plait.server.exchange import JSON, Exchange
@@ -212,25 +212,43 @@ async def _back_whole(
 ) -> None:
     """A reply that is no stream; what is in no known shape becomes an error in OpenAI's."""
     data = _object(body)
-    kept = {k: v for k, v in headers.items() if k.startswith(("retry-after", "x-"))}
-    if data is None and (status >= 400 or way.passage is not None):
-        words = body.decode("utf-8", "replace").strip()
-        said = "" if words.startswith("<") else f": {words[:500]}"
-        error = ApiError(status if status >= 400 else 502,
-                         f"the engine replied with HTTP {status} and no JSON{said}",
-                         code="engine_failed", headers=kept)
-    elif way.passage is not None and exchange.started:
-        error = ApiError(status, _said(data), code="engine_failed")
-    else:
-        if way.passage is not None and data is not None:
-            way.passage.used(_usage(data), status)
-            if twin(data):
-                body = orjson.dumps(data)
-        await exchange.reply(status, body, {**headers, "content-type": JSON} if data else headers)
+    error: ApiError | None = None
+    if status >= 400 and not _is_error(data):
+        error = _error(status, body, headers)
+    elif data is None and way.passage is not None:
+        error = _error(502, body, headers)
+    elif status >= 400 and exchange.started:  # by a heartbeat
+        error = ApiError(status, said_in(data), code="engine_failed")
+    if error is not None:
+        if not exchange.started:
+            raise error
+        await (way.sender or EventSender(exchange)).fail(error)
         return
-    if not exchange.started:
-        raise error
-    await (way.sender or EventSender(exchange)).fail(error)
+    if way.passage is not None and data is not None:
+        way.passage.used(_usage(data), status)
+        if twin(data):
+            body = orjson.dumps(data)
+    await exchange.reply(status, body, {**headers, "content-type": JSON} if data else headers)
+
+
+def _is_error(data: dict[str, Any] | None) -> bool:
+    """Is it an error in OpenAI's shape?"""
+    error = data.get("error") if data is not None else None
+    return isinstance(error, Mapping) and all(
+        isinstance(error.get(name), str) for name in ("message", "type"))
+
+
+def _error(status: int, body: bytes, headers: Mapping[str, str]) -> ApiError:
+    """What an engine said in another shape than OpenAI's, in that one."""
+    data = _object(body)
+    words = said_in(data) if data is not None else body.decode("utf-8", "replace").strip()
+    if not words or words.startswith("<"):
+        words = "no word of why" if data is not None else "no JSON"
+    found = data.get("error") if data is not None else None
+    code = found.get("code") if isinstance(found, Mapping) else None
+    kept = {k: v for k, v in headers.items() if k.startswith(("retry-after", "x-"))}
+    return ApiError(status, f"the engine replied with HTTP {status}: {words[:500]}",
+                    code=code if isinstance(code, str) else "engine_failed", headers=kept)
 
 
 def _object(body: bytes) -> dict[str, Any] | None:
@@ -244,10 +262,3 @@ def _object(body: bytes) -> dict[str, Any] | None:
 def _usage(data: Mapping[str, Any]) -> Mapping[str, Any]:
     usage = data.get("usage")
     return usage if isinstance(usage, Mapping) else {}
-
-
-def _said(data: object) -> str:
-    """The message of an error object, which came when the reply had begun."""
-    error = data.get("error") if isinstance(data, Mapping) else None
-    said = error.get("message") if isinstance(error, Mapping) else error
-    return str(said) if said else "the engine refused the request"

@@ -62,21 +62,19 @@ async def serve(
     app: ASGIApp, gateway: Gateway, sock: socket.socket, began: Callable[[], None] = lambda: None
 ) -> None:
     """Serve until a signal says to end. ``began`` is called once requests are taken."""
-    seconds = gateway.settings.drain_seconds
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, lifespan="off",
-        timeout_graceful_shutdown=max(1, round(seconds)), backlog=BACKLOG)
-    server = _Server(config, gateway, began)
-    await server.serve([sock])
+    await Server(app, gateway, began).serve([sock])
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Tells the gateway when it begins and when it is to end."""
 
     def __init__(
-        self, config: uvicorn.Config, gateway: Gateway, began: Callable[[], None]
+        self, app: ASGIApp, gateway: Gateway, began: Callable[[], None] = lambda: None
     ) -> None:
-        super().__init__(config)
+        super().__init__(uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, lifespan="off",
+            timeout_graceful_shutdown=max(1, round(gateway.settings.drain_seconds)),
+            backlog=BACKLOG))
         self._gateway = gateway
         self._tell = began
 

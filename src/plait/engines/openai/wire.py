@@ -235,12 +235,19 @@ def _piece(
 
 
 def read_usage(data: Mapping[str, Any] | None) -> Usage | None:
-    """The ``usage`` object of a stream."""
-    if not data or data.get("completion_tokens") is None:
+    """The ``usage`` object of a stream; None if it has no count of tokens in it."""
+    generated = _count(data, "completion_tokens")
+    if data is None or generated is None:
         return None
-    details = data.get("prompt_tokens_details") or {}
-    return Usage(data.get("prompt_tokens") or 0, details.get("cached_tokens") or 0,
-                 data["completion_tokens"])
+    details = data.get("prompt_tokens_details")
+    return Usage(_count(data, "prompt_tokens") or 0, _count(details, "cached_tokens") or 0,
+                 generated)
+
+
+def _count(data: object, name: str) -> int | None:
+    """A number of tokens; None for anything else that a server may say in its place."""
+    value = data.get(name) if isinstance(data, Mapping) else None
+    return value if type(value) is int and value >= 0 else None
 
 
 def _first_choice(data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -40,5 +40,6 @@ CRITICAL_PATH, THREADS = "plait.critical_path_tokens", "plait.threads"
 
 FINISHES: dict[Finish, str] = {
     "eos": "stop", "stop": "stop", "length": "length", "budget": "length", "window": "length",
-    "left": "cancelled", "error": "error"}
-"""`FINISH_REASONS` of a call by how its stream ended."""
+    "left": "left", "error": "error"}
+"""`FINISH_REASONS` of a call by how its stream ended; ``left``: its reader had enough, or was
+cancelled."""

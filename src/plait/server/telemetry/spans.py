@@ -124,7 +124,8 @@ class Spans:
             call.span.set_attribute(names.FINISH_REASONS, [names.FINISHES["left"]])
             call.span.end(now)
         for span in reversed(run.threads.values()):
-            span.end(now)
+            if span.is_recording():
+                span.end(now)
         counted = ending.metrics
         _set(run.span, {
             names.OUTCOME: ending.outcome, names.FALLBACK: reason_word(ending.fallback) or None,
