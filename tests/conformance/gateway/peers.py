@@ -80,11 +80,13 @@ model_list:
       model: hosted_vllm/tiny
       api_base: {upstream}/v1
       api_key: {ENGINE_KEY}
+      use_chat_completions_api: true  # the engine behind it has no /v1/responses of its own
 litellm_settings:
   callbacks: ["prometheus"]
   require_auth_for_metrics_endpoint: false
 router_settings:
   disable_cooldowns: true  # there is one engine, and it fails on purpose
+  num_retries: 0
 general_settings:
   master_key: {KEY}
 """)
