@@ -6,7 +6,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from plait.server import facts, watched
 from plait.server.chat import chat
@@ -15,6 +15,8 @@ from plait.server.endpoint import Endpoint, Handler
 from plait.server.errors import ApiError
 from plait.server.exchange import request_id
 from plait.server.gateway import Gateway
+from plait.server.openapi import openapi
+from plait.server.pages import viewer_routes
 from plait.server.passing import pass_untouched
 from plait.server.responses import cancel_response, response, responses
 
@@ -27,10 +29,11 @@ def make_app(gateway: Gateway) -> Starlette:
     def route(path: str, method: str, handler: Handler, **options: bool) -> Route:
         return Route(path, Endpoint(gateway, handler, **options), methods=[method])
 
-    routes = [
+    routes: list[BaseRoute] = [
         route("/health", "GET", facts.health, public=True),
         route("/ready", "GET", facts.ready, public=True),
         route("/version", "GET", facts.version, public=True),
+        route("/openapi.json", "GET", openapi, public=True),
         route("/metrics", "GET", watched.metrics, public=True),
         route("/v1/feedback", "POST", watched.feedback),
         route("/v1/models", "GET", facts.models),
@@ -48,6 +51,7 @@ def make_app(gateway: Gateway) -> Starlette:
         *(Route(path, Endpoint(gateway, pass_untouched, counted=True), methods=ANY)
           for path in ("/v1/{rest:path}", "/tokenize", "/detokenize")),
     ]
+    routes += viewer_routes(gateway)
     return Starlette(routes=routes, exception_handlers={HTTPException: _refuse})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from plait.server.choosing import choose
-from plait.server.errors import ApiError
+from plait.server.errors import ApiError, invalid
 from plait.server.exchange import Exchange
 from plait.server.fitting import Misfit, completion_misfit
 from plait.server.gateway import Gateway
@@ -23,6 +23,8 @@ async def completions(gateway: Gateway, exchange: Exchange) -> None:
     """The endpoint."""
     body = await exchange.json()
     choice = choose(body)
+    if not isinstance(body.get("prompt"), str | list):
+        raise invalid("`prompt` must be text, or a list", "prompt")
     plain = not choice.explicit and gateway.models.server is not None
     if misfit := completion_misfit(body) or (ALONE if plain else None):
         await pass_on(gateway, exchange, misfit, body, choice, "completions")
