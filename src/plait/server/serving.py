@@ -83,5 +83,8 @@ class Server(uvicorn.Server):
         self._tell()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal asks for the end; a second one for the end at once. The signal is not raised
+        again afterwards, as uvicorn would: what is open has still to be closed in order."""
         self._gateway.admission.draining = True
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit
+        self.should_exit = True
