@@ -56,6 +56,8 @@ class RunInfo:
     policy: str | None = None
     queued: float = 0.0
     """Seconds that it waited for admission before it started."""
+    turns: int = 1
+    """User messages in the conversation; ``question`` is the last one."""
     texts: bool = True
     """May texts be stored? False for a request with ``"store": false``."""
     experiment: str = ""
