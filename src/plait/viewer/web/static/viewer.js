@@ -97,7 +97,7 @@
     let count = 0;
     for (const row of document.querySelectorAll("#rows .row")) {
       const hit = (!lit || row.classList.contains("lit"))
-        && (!wanted || row.getAttribute("aria-label").toLowerCase().includes(wanted));
+        && (!wanted || row.textContent.toLowerCase().includes(wanted));
       row.hidden = !hit;
       count += hit;
     }
