@@ -110,7 +110,7 @@
   function follow(address) {
     const source = new EventSource(address);
     source.addEventListener("change", (event) => change(JSON.parse(event.data)));
-    source.addEventListener("over", () => { source.close(); setTimeout(() => location.reload(), 300); });
+    source.addEventListener("over", () => { source.close(); setTimeout(() => location.reload(), 1000); });
   }
 
   function change(news) {
