@@ -1,8 +1,8 @@
 """``python -m tests.conformance.gateway.peers``: plait and its peers, side by side, one command.
 
 Each gateway is started on this machine as its documentation says, in front of the suite's own
-upstream, asked every case, and ended. ``--markdown FILE`` writes the table that
-docs/gateway-conformance.md shows. `peers.sh` installs the others; those that are not there are
+upstream, asked every case, and ended. ``--markdown FILE`` writes the table into a page, as
+docs/gateway-conformance.md shows it. `peers.sh` installs the others; those that are not there are
 left out, and said to be.
 """
 
@@ -32,6 +32,8 @@ from tests.conformance.gateway.run import Verdict, run_all, stage
 ROOT = Path(__file__).parents[3]
 PEERS = ROOT / ".live" / "peers"
 START_SECONDS = 90.0
+MARK = "<!-- made by `python -m tests.conformance.gateway.peers --markdown FILE` -->"
+"""What stands in a page before the table; what stands above it is kept."""
 KEY = "client-key-of-the-suite"
 """What clients show the gateway; the engine's own key is another one."""
 ENGINE_KEY = "sk-key-of-the-engine"
@@ -80,11 +82,13 @@ model_list:
       model: hosted_vllm/tiny
       api_base: {upstream}/v1
       api_key: {ENGINE_KEY}
+      use_chat_completions_api: true  # the engine behind it has no /v1/responses of its own
 litellm_settings:
   callbacks: ["prometheus"]
   require_auth_for_metrics_endpoint: false
 router_settings:
   disable_cooldowns: true  # there is one engine, and it fails on purpose
+  num_retries: 0
 general_settings:
   master_key: {KEY}
 """)
@@ -232,7 +236,8 @@ def main() -> int:
     if given.json:
         given.json.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2))
     if given.markdown:
-        given.markdown.write_text(as_markdown(columns) + "\n")
+        before = given.markdown.read_text().partition(MARK)[0] if given.markdown.exists() else ""
+        given.markdown.write_text(f"{before}{MARK}\n\n{as_markdown(columns)}")
     return 0
 
 

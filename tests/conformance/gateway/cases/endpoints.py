@@ -140,6 +140,27 @@ async def responses_cut(desk: Desk) -> None:
     expect(reason == "max_output_tokens", f"reason {reason!r}")
 
 
+@case("responses.tools", "a tool is called (function_call), and its output goes back",
+      CODERS + ", and with tools", "upstream")
+async def responses_tools(desk: Desk) -> None:
+    tool = {"type": "function", "name": "weather", "parameters": {
+        "type": "object", "properties": {"place": {"type": "string"}}}}
+    desk.script(Reply("", calls=[("weather", '{"place": "Bern"}')]))
+    answer = await respond(desk, tools=[tool])
+    expect(answer.status == 200, f"status {answer.status}: {answer.text[:60]}")
+    calls = [item for item in answer.json["output"] if item.get("type") == "function_call"]
+    expect(calls and calls[0]["name"] == "weather"
+           and calls[0]["arguments"] == '{"place": "Bern"}' and calls[0].get("call_id"),
+           f"output: {answer.json['output']!r:.80}")
+    desk.script("It rains.")
+    question = {"role": "user", "content": QUESTION}
+    output = {"type": "function_call_output", "call_id": calls[0]["call_id"], "output": "Rain."}
+    answer = await respond(desk, tools=[tool], input=[question, calls[0], output])
+    expect(output_text(answer.json) == "It rains.", f"then: {answer.text[:60]}")
+    roles = [message["role"] for message in desk.upstream.bodies[-1]["messages"]]
+    expect(roles[-3:] == ["user", "assistant", "tool"], f"the turns became {roles}")
+
+
 @case("responses.turns", "instructions and turns given as items arrive in order", CODERS,
       "upstream")
 async def responses_turns(desk: Desk) -> None:
