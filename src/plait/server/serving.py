@@ -62,7 +62,8 @@ async def serve(
     app: ASGIApp, gateway: Gateway, sock: socket.socket, began: Callable[[], None] = lambda: None
 ) -> None:
     """Serve until a signal says to end. ``began`` is called once requests are taken."""
-    await Server(app, gateway, began).serve([sock])
+    async with gateway:
+        await Server(app, gateway, began).serve([sock])
 
 
 class Server(uvicorn.Server):
