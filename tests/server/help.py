@@ -178,7 +178,7 @@ async def serving(engine: Engine | str, settings: GatewaySettings | None = None,
         task = asyncio.create_task(server.serve([sock]))
         try:
             await began.wait()
-            async with aiohttp.ClientSession() as session:
+            async with gateway, aiohttp.ClientSession() as session:
                 yield Served(f"http://127.0.0.1:{sock.getsockname()[1]}", gateway, session, seen)
         finally:
             server.should_exit = True

@@ -31,6 +31,7 @@ COMMANDS = {
     "analyze": ("plait.cli.analyze", "Say where parallel threads would help."),
     "tune": ("plait.cli.tune", "Search for the settings that do best, and confirm them."),
     "ab": ("plait.cli.ab", "Compare two policies, until one is known to be better."),
+    "feedback": ("plait.cli.feedback", "Export what users said of the gateway's runs."),
     "trace": ("plait.cli.trace", "Show a recorded run: its tree, its numbers, its timeline."),
     "view": ("plait.cli.view", "Show runs in a browser, or write one to send to somebody."),
 }

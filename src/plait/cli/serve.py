@@ -19,7 +19,7 @@ from plait.errors import UsageError
 from plait.policy import Breaker, BreakerSettings
 from plait.server.app import make_app
 from plait.server.choosing import THOUGHTS, Thoughts
-from plait.server.experiments import Experiments, read_experiments
+from plait.server.experiments import Experiments, read_experiments, recall
 from plait.server.gateway import Gateway
 from plait.server.keys import read_keys
 from plait.server.logs import RunLog, configure_logs
@@ -192,7 +192,10 @@ async def _open(
         watchers.append(telemetry)
     experiments = None
     if serving.experiments is not None:
-        experiments = Experiments(read_experiments(serving.experiments))
+        found = read_experiments(serving.experiments)
+        experiments = Experiments(found, idle=lambda: gateway.admission.idle)
+        if store is not None:
+            await recall(experiments, store, [e.name for e in found])
     gateway = Gateway(runtime, told, store=store, experiments=experiments, watchers=watchers,
                       metrics=GatewayMetrics(Observed(
                           admission=lambda: runtime.limiter.state,

@@ -36,6 +36,7 @@ def make_app(gateway: Gateway) -> Starlette:
         route("/openapi.json", "GET", openapi, public=True),
         route("/metrics", "GET", watched.metrics, public=True),
         route("/v1/feedback", "POST", watched.feedback),
+        route("/v1/experiments", "GET", watched.experiments),
         route("/v1/models", "GET", facts.models),
         route("/v1/models/{name:path}", "GET", facts.model),
         route("/v1/chat/completions", "POST", chat, counted=True),

@@ -9,12 +9,14 @@ from plait.server.errors import ApiError
 from plait.server.exchange import Exchange
 from plait.server.fitting import chat_misfit
 from plait.server.gateway import Gateway
+from plait.server.jobs import Job, make_job
 from plait.server.narrate import Piece, Words
 from plait.server.passing import pass_on
 from plait.server.reading import read_chat
-from plait.server.runs import Answer, Job, facts, make_job, perform
+from plait.server.runs import Answer, facts, perform
 from plait.server.single import one_thread
 from plait.server.streaming import DONE, EventSender
+from plait.server.trials import assigned
 from plait.server.writers import METHOD, RUN, stream, usage_json
 
 
@@ -25,12 +27,17 @@ async def chat(gateway: Gateway, exchange: Exchange) -> None:
     if misfit := chat_misfit(body):
         await pass_on(gateway, exchange, misfit, body, choice, "chat")
         return
+    choice = assigned(gateway, exchange, body, choice)
     request = read_chat(body, choice, gateway.settings.most)
-    if misfit := await one_thread(gateway, choice, request):
-        await pass_on(gateway, exchange, misfit, body, choice, "chat")
+    alone = await one_thread(gateway, choice, request)
+    if alone is not None and not choice.experiment:
+        await pass_on(gateway, exchange, alone, body, choice, "chat")
         return
     runtime = await gateway.models.runtime(choice.model)
     job = make_job(gateway, exchange, body, choice, runtime, request, "chat")
+    if alone is not None:
+        await pass_on(gateway, exchange, alone, body, choice, "chat", job)
+        return
     exchange.extra[RUN] = job.run
     if job.stream:
         asked = body.get("stream_options")

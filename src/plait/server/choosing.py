@@ -20,7 +20,7 @@ from typing import Any, Literal, cast
 
 from plait.core import Budget, Directions
 from plait.errors import UsageError
-from plait.policy import POLICIES
+from plait.policy import POLICIES, PolicyFile
 from plait.protocols import look_up
 from plait.registry import AUTO, METHODS
 from plait.server.errors import invalid
@@ -48,16 +48,24 @@ NO_DIRECTIONS = Directions()
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What was asked for. ``model``: the engine's name, empty for its only one. ``explicit``: plait
-    was asked for, so the request is no mere pass-through. ``thoughts``: how they are streamed."""
+    was asked for, so the request is no mere pass-through. ``thoughts``: how they are streamed.
+    ``experiment`` and ``arm``: what a live experiment drew for a request that left the choice."""
 
     model: str = ""
     explicit: bool = False
     method: str | None = None
     protocol: str | None = None
-    policy: str | None = None
+    policy: str | PolicyFile | None = None
     directions: Directions = NO_DIRECTIONS
     budget: Mapping[str, int | float] = field(default_factory=dict)
     thoughts: Thoughts | None = None
+    experiment: str = ""
+    arm: Literal["", "A", "B"] = ""
+
+    @property
+    def free(self) -> bool:
+        """The way to answer was left to the server."""
+        return self.method is None and self.protocol is None and self.policy is None
 
     def capped(self, most: Budget) -> Budget:
         """The budget that was asked for, as far as the server's limits allow it."""

@@ -9,10 +9,11 @@ from plait.server.errors import ApiError, invalid
 from plait.server.exchange import Exchange
 from plait.server.fitting import Misfit, completion_misfit
 from plait.server.gateway import Gateway
+from plait.server.jobs import Job, make_job
 from plait.server.narrate import Piece, Words
 from plait.server.passing import pass_on
 from plait.server.reading import read_completion
-from plait.server.runs import Answer, Job, facts, make_job, perform
+from plait.server.runs import Answer, facts, perform
 from plait.server.streaming import DONE, EventSender
 from plait.server.writers import METHOD, RUN, stream, usage_json
 

@@ -41,6 +41,8 @@ class Exchange:
         self.scope = scope
         self.headers = Headers(scope=scope)
         self.request_id = request_id(self.headers)
+        self.run = uuid.uuid4().hex[:24]
+        """What a run on behalf of this request is called."""
         self.key = Key("")
         self.started = False
         self.status = GONE

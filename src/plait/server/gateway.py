@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import TracebackType
 
 import anyio
+from anyio.abc import TaskGroup
 
 from plait.server.exchange import Exchange
 from plait.server.experiments import Experiments
@@ -34,7 +36,8 @@ class Active:
 
 class Gateway:
     """See the module's docstring. ``store``, ``metrics`` and ``experiments`` are watchers too;
-    None: there is no such thing. All that is given is the caller's to close."""
+    None: there is no such thing. All that is given is the caller's to close. Inside ``async with``
+    it has a `background`, whose tasks end with the block."""
 
     def __init__(
         self, runtime: Runtime, settings: GatewaySettings | None = None, *,
@@ -51,7 +54,21 @@ class Gateway:
                                    self.settings.queue_seconds)
         self.replays = Replays(self.settings.idempotent, self.settings.idempotent_seconds)
         self.responses = KeptResponses(self.settings.responses)
+        self.background: TaskGroup | None = None
         self._active: dict[str, Active] = {}
+
+    async def __aenter__(self) -> Gateway:
+        self.background = await anyio.create_task_group().__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        background, self.background = self.background, None
+        if background is not None:
+            background.cancel_scope.cancel()
+            await background.__aexit__(None, None, None)
 
     @contextmanager
     def at_work(self, run: str, exchange: Exchange) -> Iterator[Active]:

@@ -40,6 +40,11 @@ class Admission:
         """Requests that wait."""
         return sum(len(queue) for queue in self._queues.values())
 
+    @property
+    def idle(self) -> bool:
+        """Is there room to spare: nobody waits, and half of the places are free?"""
+        return not self.queued and self.running <= self.most // 2
+
     @asynccontextmanager
     async def place(self, key: Key) -> AsyncIterator[float]:
         """A place for a request of ``key``; gives the seconds that it waited.

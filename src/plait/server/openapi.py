@@ -132,6 +132,7 @@ def description() -> Schema:
                 "post": _operation("Cancel requests by run or x-request-id", path="name")},
             "/v1/chat/completions/{name}/cancel": {
                 "post": _operation("Cancel a chat completion", path="name")},
+            "/v1/experiments": {"get": _operation("What live experiments say so far")},
             "/v1/feedback": {"post": _operation("Say something of a run", body=FEEDBACK)},
         }}
 

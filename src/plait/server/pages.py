@@ -23,6 +23,8 @@ from plait.viewer.web import Entry, Feedback, Filter, Listing, State, viewer_app
 from plait.viewer.web.source import Source
 
 STATES: tuple[State, ...] = ("answered", "budget", "failed", "cancelled", "running", "lost")
+ALIKE = 50
+"""Runs of one question that are looked at."""
 _REALM = 'Basic realm="plait: any name, and an administrator\'s key", charset="UTF-8"'
 
 
@@ -71,6 +73,20 @@ class StoreSource:
                 yield event
         except UsageError as error:
             raise TraceError(str(error)) from None
+
+    async def alike(self, key: str) -> Sequence[Entry]:
+        """The latest runs of the same question by the same model, sequential ones first."""
+        try:
+            record = await self._store.run(key)
+        except UsageError:
+            return ()
+        if not record.question:
+            return ()
+        page = await self._store.runs(
+            RunFilter(model=record.model, contains=record.question), limit=ALIKE)
+        same = [r for r in page.runs if r.run != key and r.question == record.question
+                and r.state not in ("running", "lost")]
+        return [_entry(r) for r in sorted(same, key=lambda r: r.method != "sequential")]
 
     async def feedback(self, key: str) -> Sequence[Feedback]:
         try:

@@ -25,10 +25,11 @@ from plait.server.errors import ApiError, cancelled, from_plait, invalid
 from plait.server.exchange import JSON, Exchange
 from plait.server.fitting import Misfit
 from plait.server.gateway import Gateway
+from plait.server.jobs import DEADLINE, Job, deadline
 from plait.server.passed import Passage
-from plait.server.runs import DEADLINE, deadline, new_run
 from plait.server.streaming import EventSender, sse_headers
 from plait.server.taps import Garbage, StreamTap, twin
+from plait.server.trials import shadow
 from plait.server.watch import Endpoint, RunInfo
 
 PASSED = "pass-through"
@@ -54,9 +55,10 @@ class Way:
 
 async def pass_on(
     gateway: Gateway, exchange: Exchange, misfit: Misfit, body: Mapping[str, Any], choice: Choice,
-    endpoint: Endpoint,
+    endpoint: Endpoint, job: Job | None = None,
 ) -> None:
-    """Let the engine answer a request that was read already; why goes into a header.
+    """Let the engine answer a request that was read already; why goes into a header. ``job`` is
+    the same for plait, where an experiment may repeat it.
 
     Raises `ApiError`, also where there is no server behind the engine.
     """
@@ -74,12 +76,13 @@ async def pass_on(
                                          "include_usage": True}
             hidden = True
     data = await exchange.body() if changed == body else orjson.dumps(changed)
-    run = new_run()
+    run = exchange.run
     exchange.extra |= {"x-plait-run": run, "x-plait-method": PASSED, "x-plait-reason": misfit.why}
     info = RunInfo(
         run, str(changed.get("model") or server.model), question_of(body), time.time(), endpoint,
         body.get("stream") is True, exchange.key.name, str(body.get("user") or ""),
         engine=server.name, method=PASSED, texts=body.get("store") is not False,
+        experiment=choice.experiment, arm=choice.arm,
         traceparent=exchange.headers.get("traceparent", ""))
 
     async def work() -> None:
@@ -99,6 +102,7 @@ async def pass_on(
                         use.charge(passage.prompt + passage.generated)
             if active.scope.cancelled_caught and not exchange.started:
                 raise cancelled()
+        shadow(gateway, info, job)
 
     await exchange.while_connected(work)
 

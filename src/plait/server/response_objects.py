@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from plait.server.runs import Answer, Job, Tokens, facts
+from plait.server.jobs import Job
+from plait.server.runs import Answer, Tokens, facts
 
 _ECHOED: dict[str, Any] = {
     "instructions": None, "max_output_tokens": None, "metadata": {}, "parallel_tool_calls": True,

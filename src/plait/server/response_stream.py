@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from plait.server.errors import ApiError
+from plait.server.jobs import Job
 from plait.server.narrate import Piece, Words
 from plait.server.response_objects import (
     finished,
@@ -22,7 +23,7 @@ from plait.server.response_objects import (
     text_part,
     thought_part,
 )
-from plait.server.runs import Answer, Job
+from plait.server.runs import Answer
 from plait.server.streaming import EventSender
 
 Ended = Callable[[dict[str, Any], Answer], None]

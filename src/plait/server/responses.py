@@ -12,14 +12,16 @@ from plait.server.errors import ApiError
 from plait.server.exchange import Exchange
 from plait.server.fitting import Misfit, response_misfit
 from plait.server.gateway import Gateway
+from plait.server.jobs import Job, make_job
 from plait.server.kept import KeptResponse
 from plait.server.narrate import Piece, Words
 from plait.server.passing import pass_on, pass_untouched
 from plait.server.reading import read_response
 from plait.server.response_objects import finished, new_response, output_of
 from plait.server.response_stream import ResponseStream
-from plait.server.runs import Answer, Job, make_job, perform
+from plait.server.runs import Answer, perform
 from plait.server.streaming import EventSender
+from plait.server.trials import assigned
 from plait.server.writers import METHOD, RUN, stream
 
 PREFIX = "resp_"
@@ -43,6 +45,7 @@ async def responses(gateway: Gateway, exchange: Exchange) -> None:
             raise ApiError(404, f"there is no response `{previous!s:.80}` here",
                            param="previous_response_id", code="previous_response_not_found")
         before = found.messages
+    choice = assigned(gateway, exchange, body, choice)
     request = read_response(body, choice, gateway.settings.most, before)
     runtime = await gateway.models.runtime(choice.model)
     job = make_job(gateway, exchange, body, choice, runtime, request, "responses")

@@ -6,49 +6,25 @@ how they write what comes of it.
 
 from __future__ import annotations
 
-import time
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
 
-from plait.core import Request, Result, estimate_tokens
+from plait.core import Result, estimate_tokens
 from plait.core.events import Answered, Asked, Wrote
 from plait.errors import PlaitError
-from plait.interfaces import Engine
-from plait.policy import PolicyFile
-from plait.registry import AUTO
-from plait.server.choosing import Choice, Thoughts
-from plait.server.errors import cancelled, from_plait, invalid
+from plait.server.errors import cancelled, from_plait
 from plait.server.exchange import Exchange
 from plait.server.gateway import Gateway
+from plait.server.jobs import Job, describe, how
 from plait.server.narrate import Narrator, Piece
-from plait.server.watch import Endpoint, RunInfo, watching
-from plait.solve import Runtime, solve_stream
+from plait.server.trials import shadow
+from plait.server.watch import watching
+from plait.solve import solve_stream
 from plait.trace import Trace
 
 Take = Callable[[list[Piece]], Awaitable[None]]
 Finish = Literal["stop", "length", "content_filter"]
-DEADLINE = "x-plait-deadline"
-"""Seconds that a request may take."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A request that is answered with plait. ``model`` is the name by which the client asked."""
-
-    run: str
-    request: Request
-    choice: Choice
-    runtime: Runtime
-    endpoint: Endpoint
-    model: str
-    stream: bool
-    thoughts: Thoughts
-    created: int
-    user: str = ""
-    session: str = ""
-    texts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,95 +46,6 @@ class Answer:
     finish: Finish
     tokens: Tokens
     result: Result
-
-
-def new_run() -> str:
-    """A name for a run."""
-    return uuid.uuid4().hex[:24]
-
-
-def deadline(exchange: Exchange) -> float | None:
-    """The seconds that the client gives its request; None if it does not say. Raises `ApiError`."""
-    given = exchange.headers.get(DEADLINE)
-    if given is None:
-        return None
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < float("inf"):
-        raise invalid(f"the header {DEADLINE} is {given!r:.40} but must be seconds above 0")
-    return seconds
-
-
-def make_job(
-    gateway: Gateway, exchange: Exchange, body: Mapping[str, Any], choice: Choice,
-    runtime: Runtime, request: Request, endpoint: Endpoint,
-) -> Job:
-    """``request`` as a job, within the client's deadline and what is left to its key."""
-    request = _limited(gateway, exchange, fit_engine(request, runtime.engine))
-    user = body.get("user") or body.get("safety_identifier")
-    session = exchange.headers.get("x-session-id") or body.get("prompt_cache_key")
-    thoughts = choice.thoughts or gateway.settings.thoughts
-    return Job(
-        new_run(), request, choice, runtime, endpoint, str(body.get("model") or
-                                                           runtime.engine.model),
-        bool(body.get("stream")), thoughts, int(time.time()),
-        user if isinstance(user, str) else "", session if isinstance(session, str) else "",
-        texts=body.get("store") is not False)
-
-
-def fit_engine(request: Request, engine: Engine) -> Request:
-    """``request`` as the engine's model is best asked: the embedded one is greedy unless told
-    otherwise."""
-    if request.sampling.unsaid and not isinstance_served(engine):
-        return replace(request, sampling=replace(request.sampling, temperature=0.0, unsaid=False))
-    return request
-
-
-def isinstance_served(engine: Engine) -> bool:
-    """Is there a server behind ``engine``, with defaults of its own?"""
-    return bool(engine.capabilities.server) or engine.capabilities.chat
-
-
-def _limited(gateway: Gateway, exchange: Exchange, request: Request) -> Request:
-    seconds, use = deadline(exchange), gateway.keys.use(exchange.key)
-    budget = request.budget
-    if seconds is not None:
-        budget = replace(budget, seconds=min(seconds, budget.seconds or seconds))
-    left = use.tokens_left if use is not None else None
-    if left is not None:
-        budget = replace(budget, total_tokens=min(left, budget.total_tokens or left))
-    return replace(request, budget=budget)
-
-
-def how(gateway: Gateway, choice: Choice) -> dict[str, Any]:
-    """What `solve` is told of the way to answer: the client's word, else the server's."""
-    settings = gateway.settings
-    method, protocol = choice.method, choice.protocol
-    policy: str | PolicyFile | None = choice.policy
-    if method is None and policy is None:
-        policy = settings.policy
-        if not isinstance(policy, PolicyFile):
-            method, protocol = settings.method, protocol or settings.protocol
-    if protocol is None and method in (None, AUTO, "native") and policy in (None, AUTO):
-        protocol = AUTO
-    return {"method": method, "protocol": protocol, "policy": policy}
-
-
-def describe(gateway: Gateway, exchange: Exchange, job: Job, queued: float) -> RunInfo:
-    """What watchers are told of ``job`` when it begins."""
-    sampling = job.request.sampling
-    chosen = how(gateway, job.choice)
-    policy = chosen["policy"]
-    return RunInfo(
-        job.run, job.runtime.engine.model, job.request.question, time.time(), job.endpoint,
-        job.stream, exchange.key.name, job.user, job.session, job.runtime.engine.name,
-        chosen["method"], chosen["protocol"],
-        policy if policy is None or isinstance(policy, str) else "file", queued, job.texts,
-        temperature=None if sampling.unsaid else sampling.temperature,
-        max_tokens=sampling.max_tokens, seed=job.request.seed,
-        traceparent=exchange.headers.get("traceparent", ""))
 
 
 async def perform(gateway: Gateway, exchange: Exchange, job: Job, take: Take) -> Answer:
@@ -196,6 +83,7 @@ async def perform(gateway: Gateway, exchange: Exchange, job: Job, take: Take) ->
                                if isinstance(e, Answered)))
     if result is None:
         raise cancelled()
+    shadow(gateway, info, job)
     return _answer(job, narrator, result, trace)
 
 

@@ -62,7 +62,8 @@ async def serve(
     app: ASGIApp, gateway: Gateway, sock: socket.socket, began: Callable[[], None] = lambda: None
 ) -> None:
     """Serve until a signal says to end. ``began`` is called once requests are taken."""
-    await Server(app, gateway, began).serve([sock])
+    async with gateway:
+        await Server(app, gateway, began).serve([sock])
 
 
 class Server(uvicorn.Server):
@@ -83,5 +84,8 @@ class Server(uvicorn.Server):
         self._tell()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal asks for the end; a second one for the end at once. The signal is not raised
+        again afterwards, as uvicorn would: what is open has still to be closed in order."""
         self._gateway.admission.draining = True
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit
+        self.should_exit = True

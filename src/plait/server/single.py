@@ -20,7 +20,7 @@ async def one_thread(gateway: Gateway, choice: Choice, request: Request) -> Misf
     server, settings = gateway.models.server, gateway.settings
     if choice.explicit or server is None:
         return None
-    method, policy = settings.method, settings.policy
+    method, policy = settings.method, choice.policy or settings.policy
     if isinstance(policy, PolicyFile) or policy not in (None, AUTO):
         return await _by_policy(gateway, choice, request)
     if method not in (None, AUTO):
@@ -34,7 +34,7 @@ async def one_thread(gateway: Gateway, choice: Choice, request: Request) -> Misf
 
 async def _by_policy(gateway: Gateway, choice: Choice, request: Request) -> Misfit | None:
     """What a policy says that has to look at the request."""
-    settings, policy = gateway.settings, gateway.settings.policy
+    settings, policy = gateway.settings, choice.policy or gateway.settings.policy
     engine = (await gateway.models.runtime(choice.model)).engine
     if isinstance(policy, PolicyFile):
         _, decision = policy.apply(request, await engine.load())

@@ -56,6 +56,8 @@ class RunInfo:
     policy: str | None = None
     queued: float = 0.0
     """Seconds that it waited for admission before it started."""
+    turns: int = 1
+    """User messages in the conversation; ``question`` is the last one."""
     texts: bool = True
     """May texts be stored? False for a request with ``"store": false``."""
     experiment: str = ""
@@ -143,7 +145,8 @@ class Watched:
         outcome: Ended = "failed"
         if self.result is not None:  # what breaks while the last words are sent changes nothing
             outcome = self.result.finish
-        elif isinstance(error, (anyio.get_cancelled_exc_class(), GeneratorExit)):
+        elif error is not None and isinstance(
+                error, (anyio.get_cancelled_exc_class(), GeneratorExit)):
             outcome = "cancelled"
         ending = Ending(
             outcome, self._meter.metrics(), self._clock() - self._began, self._method,

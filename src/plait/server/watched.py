@@ -7,6 +7,7 @@ import time
 from plait.errors import UsageError
 from plait.server.errors import ApiError
 from plait.server.exchange import Exchange
+from plait.server.experiments import report
 from plait.server.feedback import read_feedback
 from plait.server.gateway import Gateway
 from plait.server.metrics import CONTENT_TYPE
@@ -50,3 +51,11 @@ def run_of(name: str) -> str:
     for prefix in IDS:
         name = name.removeprefix(prefix)
     return name
+
+
+async def experiments(gateway: Gateway, exchange: Exchange) -> None:
+    """What live experiments say so far."""
+    if not exchange.key.admin:
+        raise ApiError(403, "only an administrator's key sees the experiments")
+    found = report(gateway.experiments) if gateway.experiments is not None else []
+    await exchange.reply_json({"object": "list", "data": found})

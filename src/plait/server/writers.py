@@ -7,8 +7,9 @@ from typing import Protocol
 from plait.server.errors import ApiError
 from plait.server.exchange import Exchange
 from plait.server.gateway import Gateway
+from plait.server.jobs import Job
 from plait.server.narrate import Piece
-from plait.server.runs import Answer, Job, Tokens, perform
+from plait.server.runs import Answer, Tokens, perform
 from plait.server.streaming import EventSender
 
 RUN = "x-plait-run"

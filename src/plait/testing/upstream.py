@@ -269,9 +269,8 @@ class Upstream:
     def _refusal(self, path: str, body: Body) -> web.Response | None:
         if body.get("tools") and not self.tools:
             return _refuse(400, NO_TOOLS)
-        if "chat" in path and not (isinstance(body.get("messages"), list) and body["messages"]
-                                   and all(isinstance(m, dict) for m in body["messages"])):
-            return _refuse(400, "messages: a list of messages is wanted")
+        if wrong := _nonsense(body, chat="chat" in path):
+            return _refuse(400, wrong)
         limit = body.get("max_tokens")
         if not (limit is None or (isinstance(limit, int) and limit > 0)):
             return _refuse(400, "max_tokens: a positive number is wanted")
@@ -352,6 +351,19 @@ class Upstream:
         self.usages.append(writing.usage())
         if reply.done and path != "/completion":
             yield b"data: [DONE]\n\n"
+
+
+def _nonsense(body: Body, *, chat: bool) -> str:
+    """What no server could read of a question; empty if there is no such thing."""
+    messages, prompt = body.get("messages"), body.get("prompt", "")
+    if chat and not (isinstance(messages, list) and messages and all(
+            isinstance(m, dict) and "role" in m and isinstance(m.get("content", ""), str | list)
+            for m in messages)):
+        return "messages: a list of messages is wanted"
+    if not isinstance(prompt, str) and not (
+            isinstance(prompt, list) and all(isinstance(p, int | str) for p in prompt)):
+        return "prompt: text, or a list of texts or of token ids, is wanted"
+    return ""
 
 
 def _refuse(status: int, why: str) -> web.Response:

@@ -46,5 +46,9 @@ class Shelf:
                 yield event
             await anyio.sleep(0.05)
 
+    async def alike(self, key: str) -> Sequence[Entry]:
+        mine = self.entries[key]
+        return [e for e in self.entries.values() if e.question == mine.question and e.key != key]
+
     async def feedback(self, key: str) -> Sequence[Feedback]:
         return self.said.get(key, ())

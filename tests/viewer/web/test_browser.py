@@ -179,7 +179,7 @@ def test_a_text_opens_by_click_and_leads_on_to_the_thread_it_came_from(
     site: str, open_page: Callable[..., Any]
 ) -> None:
     page = open_page(f"{site}/runs/r1")
-    page.get_by_role("treeitem", name="0.1 #0,1, done, 2 tokens").click()
+    page.get_by_role("treeitem", name="0.1 #0,1 done 2 tokens").click()
     page.locator("#panel .piece").first.wait_for()
     assert page.locator("#panel h3").inner_text() == "Thread 0.1"
     page.locator(".story [data-open='0']").first.click()

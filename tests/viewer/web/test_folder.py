@@ -81,6 +81,16 @@ def test_filters_leave_what_was_asked_for(full: Folder) -> None:
     assert keys(full, most=2, page="4") == ["lost.jsonl"]
 
 
+def test_a_sequential_run_of_the_same_question_and_model_comes_first(tmp_path: Path) -> None:
+    for name, method, question in (("a", "native", "Make 92"), ("b", "plan", "Make 92"),
+                                   ("c", "sequential", "Make 92"), ("d", "sequential", "Other")):
+        header = replace(HEADER, method=method, question=question)
+        write_trace(tmp_path / f"{name}.jsonl", [header, *whole_run()[1:]])
+    folder = Folder([tmp_path])
+    assert [e.key for e in anyio.run(folder.alike, "a.jsonl")] == ["c.jsonl", "b.jsonl"]
+    assert anyio.run(folder.alike, "none.jsonl") == ()
+
+
 def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     write_trace(path, whole_run())

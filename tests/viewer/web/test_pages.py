@@ -176,8 +176,9 @@ def test_a_sequential_run_beside_it_has_its_own_rows_and_the_gains(shelf: Shelf)
         Ended(8, "0", "done", value="1"), RunEnded(8, "answered", "1", False, "sequential", None)]
     shelf.put(replace(RUN, key="base", method="sequential"), base)
     client = client_of(shelf)
-    assert '<option value="base">' in client.get("/runs/r1").text
-    page = client.get("/runs/r1?beside=base").text
+    page = client.get("/runs/r1").text
+    assert page == client.get("/runs/r1?beside=base").text
+    assert '<option value="base" selected>' in page
     text = words(page)
     assert "Wall speedup 2.00×" in text
     assert "Token speedup 4.00×" in text
@@ -185,6 +186,10 @@ def test_a_sequential_run_beside_it_has_its_own_rows_and_the_gains(shelf: Shelf)
     assert page.count('role="treeitem"') == 6
     boxes = re.findall(r'class="of-time" viewBox="0 0 (\d+) 20"', page)
     assert set(boxes) == {"80000"}
+    alone = client.get("/runs/r1?beside=").text
+    assert "Wall speedup" not in alone
+    assert '<option value="base">' in alone
+    assert "Wall speedup" not in client.get("/runs/base").text
 
 
 def test_feedback_is_shown_and_redaction_is_said_plainly(shelf: Shelf) -> None:

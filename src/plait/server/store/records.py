@@ -45,6 +45,7 @@ class RunRecord:
     experiment: str = ""
     arm: str = ""
     shadow_of: str = ""
+    turns: int = 1
     queued: float = 0.0
     seconds: float | None = None
     first_token: float | None = None
@@ -94,8 +95,8 @@ def opened(number: int, info: RunInfo, texts: RunTexts) -> RunRecord:
         stream=info.stream, key=info.key, user=texts.name(info.user),
         session=texts.name(info.session), engine=info.engine, model=info.model,
         asked=info.method or "", policy=info.policy or "", protocol=info.protocol,
-        experiment=info.experiment, arm=info.arm, shadow_of=info.shadow_of, queued=info.queued,
-        question=texts.text(info.question))
+        experiment=info.experiment, arm=info.arm, shadow_of=info.shadow_of, turns=info.turns,
+        queued=info.queued, question=texts.text(info.question))
 
 
 def closing(ending: Ending, texts: RunTexts) -> dict[str, object]:

@@ -135,23 +135,19 @@ class Viewer:
                         headers=_BASE | {"Cache-Control": "no-cache"})
 
     async def _sheet(self, request: Request) -> Sheet:
-        """The run that is asked for, with what belongs to its page. Raises `NotHere`."""
+        """The run that is asked for, with what belongs to its page. Raises `NotHere`.
+
+        A sequential run of the same question stands beside it unless another, or none, is chosen.
+        """
         query = request.query_params
         entry, view = await self._view(request.path_params["key"])
-        beside = None
-        if query.get("beside"):
-            beside = Sheet(*await self._view(query["beside"]))
+        others = await self._source.alike(entry.key)
+        chosen = query.get("beside")
+        if chosen is None and entry.method != "sequential":
+            chosen = next((other.key for other in others[:1] if _baseline(entry, other)), None)
+        beside = Sheet(*await self._view(chosen)) if chosen else None
         feedback = await self._source.feedback(entry.key)
-        others = await self._others(entry)
         return Sheet(entry, view, feedback, beside, others, query.get("thread", ""))
-
-    async def _others(self, entry: Entry) -> Sequence[Entry]:
-        """Runs of the same question, sequential ones first."""
-        if not entry.question:
-            return ()
-        found = await self._source.runs(Filter(text=entry.question, most=20))
-        others = [e for e in found.entries if e.question == entry.question and e.key != entry.key]
-        return sorted(others, key=lambda e: e.method != "sequential")
 
     async def _entry(self, key: str) -> Entry:
         entry = await self._source.entry(key)
@@ -181,6 +177,12 @@ class Viewer:
             while len(self._views) > KEPT:
                 self._views.popitem(last=False)
         return entry, view
+
+
+def _baseline(entry: Entry, other: Entry) -> bool:
+    """Is ``other`` a finished sequential run of the same model?"""
+    return (other.method == "sequential" and other.model == entry.model
+            and other.state in ("answered", "budget"))
 
 
 def _wanted(request: Request) -> tuple[Filter, dict[str, str]]:

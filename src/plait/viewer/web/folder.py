@@ -77,6 +77,9 @@ class Folder:
                 return
             await anyio.sleep(POLL)
 
+    async def alike(self, key: str) -> Sequence[Entry]:
+        return await anyio.to_thread.run_sync(self._alike, key)
+
     async def feedback(self, key: str) -> Sequence[Feedback]:
         return ()
 
@@ -108,6 +111,15 @@ class Folder:
         return Listing(counted, str(last) if last < len(kept) else None, len(kept),
                        sorted({e.method for e in seen if e.method}),
                        sorted({e.model for e in seen if e.model}))
+
+    def _alike(self, key: str) -> Sequence[Entry]:
+        seen = {name: entry for name, path in self._files().items()
+                if (entry := self._glance(path, name))}
+        mine = seen.get(key)
+        if mine is None or not mine.question:
+            return ()
+        return sorted((e for e in seen.values() if e.question == mine.question and e.key != key),
+                      key=lambda e: (e.method != "sequential", e.model != mine.model))
 
     def _glance(self, path: Path, key: str) -> Entry | None:
         """What the ends of a file say; None if it is no trace."""

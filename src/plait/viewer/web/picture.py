@@ -26,6 +26,8 @@ UNIT = 10_000
 HEIGHT = 20
 """Height of a row, in pixels and units."""
 PROFILE = 40
+REACH = 40
+"""Rows that a line of a fork or a join spans at most: longer ones lead off the screen."""
 THIN = 1 / 500
 """The least part of an axis that a shape takes, so that it can be seen."""
 Span = tuple[float, float]
@@ -229,17 +231,19 @@ def _middle(place: int) -> float:
 
 def _links(view: View, axis: Axis, places: dict[str, int]) -> str:
     """Forks and joins: upright lines from a parent to the furthest child that starts, or is
-    joined, at the same place of the axis."""
+    joined, at the same place of the axis, as far as `REACH` goes."""
     far: dict[tuple[str, int], int] = {}
+
+    def link(parent: str, child: str, at: int) -> None:
+        if places[child] - places[parent] <= REACH:
+            far[parent, at] = max(far.get((parent, at), 0), places[child])
+
     for strand in view.scene.strands.values():
         if strand.parent is not None:
-            at = _begin(view, axis, strand)
-            key = strand.parent.name, at
-            far[key] = max(far.get(key, 0), places[strand.name])
+            link(strand.parent.name, strand.name, _begin(view, axis, strand))
     for join in view.joins:
-        at = round(join.t * UNIT) if axis == "time" else join.clock
         for child in join.children:
-            far[join.thread, at] = max(far.get((join.thread, at), 0), places[child])
+            link(join.thread, child, round(join.t * UNIT) if axis == "time" else join.clock)
     return "".join(f"M{at} {_middle(places[parent]):g}V{_middle(place):g}"
                    for (parent, at), place in far.items())
 

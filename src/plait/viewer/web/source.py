@@ -114,6 +114,11 @@ class Source(Protocol):
         """
         ...
 
+    async def alike(self, key: str) -> Sequence[Entry]:
+        """Other runs of the same question that may stand beside this one; a sequential run of the
+        same model first, if there is one."""
+        ...
+
     async def feedback(self, key: str) -> Sequence[Feedback]:
         """What people said about a run, oldest first."""
         ...

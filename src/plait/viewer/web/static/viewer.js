@@ -64,7 +64,7 @@
     $("board").classList.add("open");
     shown = name;
     select(row);
-    if (!quiet && !inside) history.replaceState(null, "", row.href.replace(/#.*/, ""));
+    if (!quiet && !inside) history.replaceState(null, "", addressWith(name));
   }
 
   function select(row) {
@@ -80,15 +80,15 @@
     $("board").classList.remove("open");
     select(null);
     shown = null;
-    if (location.protocol !== "file:") history.replaceState(null, "", location.pathname + withoutThread());
+    if (location.protocol !== "file:") history.replaceState(null, "", addressWith(null));
     if (row) focusOn(row);
     return true;
   }
 
-  function withoutThread() {
+  function addressWith(thread) {
     const query = new URLSearchParams(location.search);
-    query.delete("thread");
-    return query.size ? `?${query}` : "";
+    if (thread === null) query.delete("thread"); else query.set("thread", thread);
+    return location.pathname + (query.size ? `?${query}` : "");
   }
 
   // --- finding threads
@@ -97,7 +97,7 @@
     let count = 0;
     for (const row of document.querySelectorAll("#rows .row")) {
       const hit = (!lit || row.classList.contains("lit"))
-        && (!wanted || row.getAttribute("aria-label").toLowerCase().includes(wanted));
+        && (!wanted || row.textContent.toLowerCase().includes(wanted));
       row.hidden = !hit;
       count += hit;
     }
@@ -110,7 +110,7 @@
   function follow(address) {
     const source = new EventSource(address);
     source.addEventListener("change", (event) => change(JSON.parse(event.data)));
-    source.addEventListener("over", () => { source.close(); setTimeout(() => location.reload(), 300); });
+    source.addEventListener("over", () => { source.close(); setTimeout(() => location.reload(), 1000); });
   }
 
   function change(news) {
