@@ -1,6 +1,7 @@
 """Many parallel runs streamed through the gateway for minutes: errors, lateness, memory.
 
-    python -m benchmarks.gateway_load [--runs 500] [--threads 8] [--rate 2] [--minutes 5]
+    python -m benchmarks.gateway_load [--runs 500] [--threads 8] [--rate 2] [--tokens 120]
+        [--minutes 5]
 
 So many clients, each of which streams one run after the other through one `plait serve`: a run
 has ``threads`` threads, each thread's stream writes ``rate`` tokens a second. Every token says
@@ -33,8 +34,6 @@ import psutil
 from benchmarks.gateway import percentile
 from tests.conformance.gateway.peers import ALL, KEY, free_port, started, wait_ready
 
-TOKENS = 24
-"""A thread's length."""
 DUE = re.compile(rb"@(\d+\.\d+)")
 SAMPLE_SECONDS = 5.0
 SETTLED = 0.2
@@ -172,7 +171,8 @@ def print_results(given: argparse.Namespace, found: dict[str, object],
                   samples: dict[str, list[Usage]]) -> None:
     """All of it."""
     print(f"{given.runs} streaming runs at once, {given.threads} threads each, {given.rate:g} "
-          f"tokens/s a thread, {given.minutes:g} minutes; Python {platform.python_version()}, "
+          f"tokens/s and {given.tokens} tokens a thread, {given.minutes:g} minutes; "
+          f"Python {platform.python_version()}, "
           f"{os.cpu_count()} cores\n")
     print(f"runs {found['runs']:,}, tokens that arrived {found['tokens']:,}, "
           f"errors {sum(found['errors'].values()):,}")  # type: ignore[attr-defined]
@@ -195,6 +195,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--rate", type=float, default=2.0)
+    parser.add_argument("--tokens", type=int, default=120, help="a thread's length")
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--clients-of", help=argparse.SUPPRESS)  # the clients' own process
     given = parser.parse_args()
@@ -205,7 +206,7 @@ def main() -> int:
     port, upstream_port = free_port(), free_port()
     upstream = subprocess.Popen([
         sys.executable, "-m", "benchmarks.scripted_upstream", str(upstream_port),
-        "--tokens", str(TOKENS), "--seconds", str(TOKENS / given.rate)])
+        "--tokens", str(given.tokens), "--seconds", str(given.tokens / given.rate)])
     url = f"http://127.0.0.1:{port}"
     try:
         with started(ALL[0], f"http://127.0.0.1:{upstream_port}", port) as gateway:
