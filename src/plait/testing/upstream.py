@@ -357,7 +357,7 @@ def _nonsense(body: Body, *, chat: bool) -> str:
     """What no server could read of a question; empty if there is no such thing."""
     messages, prompt = body.get("messages"), body.get("prompt", "")
     if chat and not (isinstance(messages, list) and messages and all(
-            isinstance(m, dict) and "role" in m and isinstance(m.get("content", ""), str | list)
+            isinstance(m, dict) and "role" in m and isinstance(m.get("content"), str | list | None)
             for m in messages)):
         return "messages: a list of messages is wanted"
     if not isinstance(prompt, str) and not (

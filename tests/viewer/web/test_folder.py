@@ -109,13 +109,16 @@ def test_a_broken_or_cut_file_says_so_in_its_line_and_on_its_page(tmp_path: Path
     data = (tmp_path / "cut.jsonl").read_bytes()
     (tmp_path / "cut.jsonl").write_bytes(data[:-20])
     (tmp_path / "bad.jsonl").write_bytes(data.replace(b'"wrote"', b'"scribbled"'))
-    for name in ("cut", "bad"):
+    (tmp_path / "new.jsonl").write_bytes(data.replace(b'"seed"', b'"sprout"'))
+    for name in ("cut", "bad", "new"):
         os.utime(tmp_path / f"{name}.jsonl", (1e9, 1e9))
     folder = Folder([tmp_path])
     notes = {e.key: e.note for e in runs(folder).entries}
     assert "cut off in its last line" in notes["cut.jsonl"]
     assert "unknown kind of event: 'scribbled'" in notes["bad.jsonl"]
+    assert "`run_started` has no field `sprout`" in notes["new.jsonl"]
     client = TestClient(viewer_app(folder))
+    assert client.get("/runs/new.jsonl").status_code == 422
     assert "cut off in its last line" in client.get("/runs/cut.jsonl").text
     bad = client.get("/runs/bad.jsonl")
     assert bad.status_code == 422

@@ -190,6 +190,19 @@ def test_a_sequential_run_beside_it_has_its_own_rows_and_the_gains(shelf: Shelf)
     assert "Wall speedup" not in alone
     assert '<option value="base">' in alone
     assert "Wall speedup" not in client.get("/runs/base").text
+    shelf.put(replace(RUN, key="base", method="sequential", seconds=9.0), [Wrote(1, "0.7", "x", 1)])
+    assert "Wall speedup" not in client.get("/runs/r1").text  # it cannot be read: nobody chose it
+    assert client.get("/runs/r1?beside=base").status_code == 422
+
+
+def test_a_run_that_goes_on_is_shown_as_it_is_now(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plait.viewer.web.app.FRESH", 0.0)
+    client = client_of(shelf)
+    for size in (6, 9):
+        shelf.put(replace(RUN, state="running"), whole_run()[:size])
+        assert client.get("/runs/r1").text.count('role="treeitem"') == (1 if size == 6 else 2)
 
 
 def test_feedback_is_shown_and_redaction_is_said_plainly(shelf: Shelf) -> None:

@@ -37,7 +37,9 @@ from plait.viewer.web.source import Entry, Filter, Source
 from plait.viewer.web.view import View
 
 KEPT = 8
-"""Runs whose pages are kept at hand."""
+"""Runs that are kept at hand."""
+FRESH = 2.0
+"""Seconds for which a run that goes on is shown as it was."""
 STATIC = {"viewer.css": "text/css", "viewer.js": "text/javascript"}
 _BASE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
          "Cross-Origin-Resource-Policy": "same-origin", "Cache-Control": "no-store"}
@@ -72,7 +74,7 @@ class Viewer:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._views: OrderedDict[Entry, View] = OrderedDict()
+        self._views: OrderedDict[Entry, tuple[float, View]] = OrderedDict()
 
     async def list(self, request: Request) -> Response:
         wanted, asked = _wanted(request)
@@ -108,12 +110,14 @@ class Viewer:
         try:
             if kind == "jsonl":
                 entry = await self._entry(request.path_params["key"])
-                return _file(entry, kind, encode_trace(await self._events(entry)))
+                events = await self._events(entry)
+                return _file(entry, kind, await anyio.to_thread.run_sync(encode_trace, events))
             sheet = await self._sheet(request)
         except NotHere as error:
             return _sorry(request, error)
         if kind == "perfetto":
-            return _file(sheet.entry, "json", perfetto(sheet.view))
+            data = await anyio.to_thread.run_sync(perfetto, sheet.view)
+            return _file(sheet.entry, "json", data)
         if kind == "html":
             page = await anyio.to_thread.run_sync(pages.alone, replace(sheet, opened=""))
             return _file(sheet.entry, kind, page.encode("utf-8", "replace"))
@@ -142,12 +146,23 @@ class Viewer:
         query = request.query_params
         entry, view = await self._view(request.path_params["key"])
         others = await self._source.alike(entry.key)
-        chosen = query.get("beside")
-        if chosen is None and entry.method != "sequential":
-            chosen = next((other.key for other in others[:1] if _baseline(entry, other)), None)
-        beside = Sheet(*await self._view(chosen)) if chosen else None
+        if "beside" in query:
+            beside = Sheet(*await self._view(query["beside"])) if query["beside"] else None
+        else:
+            beside = await self._baseline(entry, others)
         feedback = await self._source.feedback(entry.key)
         return Sheet(entry, view, feedback, beside, others, query.get("thread", ""))
+
+    async def _baseline(self, entry: Entry, others: Sequence[Entry]) -> Sheet | None:
+        """The sequential run that nobody had to choose, if there is one that can be read."""
+        fit = [other for other in others[:1] if other.method == "sequential" != entry.method
+               and other.model == entry.model and other.state in ("answered", "budget")]
+        if not fit:
+            return None
+        try:
+            return Sheet(*await self._view(fit[0].key))
+        except NotHere:  # whoever chooses it is told why
+            return None
 
     async def _entry(self, key: str) -> Entry:
         entry = await self._source.entry(key)
@@ -162,27 +177,21 @@ class Viewer:
             raise NotHere("This trace cannot be read", str(error), 422) from error
 
     async def _view(self, key: str) -> tuple[Entry, View]:
-        """A run, built once as long as its entry stays the same. Raises `NotHere`."""
-        entry = await self._entry(key)
-        if entry in self._views:
-            self._views.move_to_end(entry)
-            return entry, self._views[entry]
-        events = await self._events(entry)
-        try:
-            view = await anyio.to_thread.run_sync(View, events)
-        except TraceError as error:
-            raise NotHere("This trace cannot be shown", str(error), 422) from error
-        if entry.state != "running":
-            self._views[entry] = view
-            while len(self._views) > KEPT:
-                self._views.popitem(last=False)
+        """A run, built once as long as its entry stays the same; one that goes on every `FRESH`
+        seconds. Raises `NotHere`."""
+        entry, now = await self._entry(key), time.monotonic()
+        built, view = self._views.get(entry, (0.0, None))
+        if view is None or (entry.state == "running" and now - built > FRESH):
+            events = await self._events(entry)
+            try:
+                view = await anyio.to_thread.run_sync(View, events)
+            except TraceError as error:
+                raise NotHere("This trace cannot be shown", str(error), 422) from error
+            self._views[entry] = now, view
+        self._views.move_to_end(entry)
+        while len(self._views) > KEPT:
+            self._views.popitem(last=False)
         return entry, view
-
-
-def _baseline(entry: Entry, other: Entry) -> bool:
-    """Is ``other`` a finished sequential run of the same model?"""
-    return (other.method == "sequential" and other.model == entry.model
-            and other.state in ("answered", "budget"))
 
 
 def _wanted(request: Request) -> tuple[Filter, dict[str, str]]:

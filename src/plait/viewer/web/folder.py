@@ -41,7 +41,7 @@ class Folder:
     def __init__(self, paths: Sequence[Path]) -> None:
         for path in paths:
             if path.is_file():
-                _read_start(path)
+                _check(path)
             elif not path.is_dir():
                 raise UsageError(f"there is no file or folder {path}")
         self._paths = tuple(paths)
@@ -142,6 +142,17 @@ class Folder:
         return known[1]
 
 
+def _check(path: Path) -> None:
+    """Raise `TraceError` unless the file can be read and is a trace."""
+    try:
+        if _is_trace(path):
+            return
+    except OSError as error:
+        raise TraceError(f"cannot read the trace file {path}: {error.strerror}") from error
+    raise TraceError(f"{path} is not a plait trace: line 1 is no header",
+                     hint="Record one with `plait solve PROMPT --trace FILE`.")
+
+
 def _counted(path: Path, glance: Entry) -> Entry:
     try:
         recording = read_trace(path)
@@ -178,9 +189,14 @@ def _passes(entry: Entry, wanted: Filter) -> bool:
 def _look(path: Path, key: str) -> Entry | None:
     """A run as the ends of its file tell it; None if that is no trace."""
     try:
-        started, ended, written = _read_start(path), _read_end(path), path.stat().st_mtime
-    except (OSError, TraceError):
+        if not _is_trace(path):
+            return None
+        written = path.stat().st_mtime
+        started, ended = _read_start(path), _read_end(path)
+    except OSError:
         return None
+    except TraceError as error:
+        return Entry(key, "lost", started=written, note=str(error))
     fresh = time.time() - written < STILL
     state: State = ended.finish if ended else "running" if fresh else "lost"
     known = started or RunStarted(0.0, "", "", "", "", "", None, 0)
@@ -191,18 +207,16 @@ def _look(path: Path, key: str) -> Entry | None:
         written - (ended.t if ended else 0.0), ended.t if ended else None)
 
 
+def _is_trace(path: Path) -> bool:
+    with path.open("rb") as file:
+        return "plait_trace" in _json(file.readline())
+
+
 def _read_start(path: Path) -> RunStarted | None:
-    """The first event, if it is there already. Raises `TraceError` if it is no trace."""
-    try:
-        with path.open("rb") as file:
-            lines = [file.readline(), file.readline()]
-    except OSError as error:
-        raise TraceError(f"cannot read the trace file {path}: {error.strerror}") from error
-    header = _json(lines[0])
-    if "plait_trace" not in header:
-        raise TraceError(f"{path} is not a plait trace: line 1 is no header",
-                         hint="Record one with `plait solve PROMPT --trace FILE`.")
-    event = _json(lines[1])
+    """The first event, if it is there already. Raises `TraceError` if it is no event."""
+    with path.open("rb") as file:
+        file.readline()
+        event = _json(file.readline())
     found = from_dict(event) if event else None
     return found if isinstance(found, RunStarted) else None
 
