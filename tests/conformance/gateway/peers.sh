@@ -23,7 +23,7 @@ install() {  # NAME PACKAGE...
 
 for name in $wanted; do
     case "$name" in
-        litellm) install litellm "litellm[proxy]>=1.108" prometheus-client ;;
+        litellm) install litellm "litellm[proxy]>=1.108" prometheus-client prisma ;;
         its_hub) install its_hub "its_hub[iaas]==1.2.0" ;;
         optillm)
             # What its server imports, as its proxy image has it: no PyTorch, no models.
