@@ -82,6 +82,9 @@ async def half_closed(desk: Desk) -> None:
     writer.close()
     async with asyncio.timeout(5):
         await desk.upstream.until(lambda calls: calls.open == 0)
+    await asyncio.sleep(0.7)  # who was left may be asked again
+    started = desk.upstream.calls.started
+    expect(started == 1, f"{started} calls upstream for one question")
     desk.remark = "answered" if b"42" in whole else "closed, and the call upstream too"
 
 
