@@ -86,13 +86,17 @@ class _Keeper:
         try:
             await work
         except ApiError as error:
-            status = "cancelled" if error.code == "cancelled" else "failed"
-            said = {"code": error.code or "server_error", "message": str(error)}
-            self._keep({**self.data, "status": status, "error": said})
+            self.failed(error)
             raise
         except BaseException:
             self._keep({**self.data, "status": "cancelled"})
             raise
+
+    def failed(self, error: ApiError) -> None:
+        """It came to nothing."""
+        status = "cancelled" if error.code == "cancelled" else "failed"
+        said = {"code": error.code or "server_error", "message": str(error)}
+        self._keep({**self.data, "status": status, "error": said})
 
     def ended(self, output: list[dict[str, Any]], answer: Answer) -> dict[str, Any]:
         """It is complete: the whole of it."""
@@ -129,7 +133,11 @@ class ResponseStream:
         self._events = ResponseEvents(sender, job.run, data, summary=job.thoughts == "summary")
         self._keeper = keeper
         self._answering = False
-        self.fail = self._events.fail
+
+    async def fail(self, error: ApiError) -> None:
+        """Send that it failed."""
+        self._keeper.failed(error)
+        await self._events.fail(error)
 
     async def take(self, pieces: list[Piece]) -> None:
         """Send what is to be told now."""
