@@ -10,7 +10,7 @@ import orjson
 
 from plait.testing.replies import Body, Reply
 from tests.conformance.gateway.case import ANSWER, Desk, case, check_error, expect, slow
-from tests.conformance.gateway.cases.streams import USAGE, check_end
+from tests.conformance.gateway.cases.streams import USAGE, check_end, delta, streamed
 from tests.conformance.gateway.client import Answer
 
 
@@ -48,6 +48,20 @@ async def slow_client(desk: Desk) -> None:
         await stream.read()
     check_end(stream)
     expect(stream.text() == words, "the text is not complete")
+
+
+@case("hostile.stuck_client", "a client that stops reading: the engine is slowed, not read ahead",
+      "memory: one stuck client of a long stream must not fill it", "upstream")
+async def stuck_client(desk: Desk) -> None:
+    piece = delta("x" * 2**16)
+    desk.script(streamed(Reply(raw=[piece] * 1000), Reply("x" * 2**16)))
+    async with desk.stream() as stream:
+        await stream.next()
+        await asyncio.sleep(2)
+        ahead = not desk.upstream.calls.open
+    expect(not ahead, "64 MB were taken from the engine while the client read nothing")
+    async with asyncio.timeout(5):
+        await desk.upstream.until(lambda calls: calls.open == 0)
 
 
 @case("hostile.half_closed", "a client that shuts its sending side gets its answer, or an end",
