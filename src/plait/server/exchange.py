@@ -163,23 +163,22 @@ class Exchange:
         """
         await self.body()
         failure: Exception | None = None
-        gone = False
+        done = False
         async with anyio.create_task_group() as tasks:
 
             async def watch() -> None:
-                nonlocal gone
                 while (await self._receive())["type"] != "http.disconnect":
                     pass
-                gone = True
                 tasks.cancel_scope.cancel()
 
             tasks.start_soon(watch)
             try:
                 await work()
+                done = True  # a server reports a disconnection behind every reply
             except Exception as error:  # noqa: BLE001 - carried out of the task group, then raised
                 failure = error
             tasks.cancel_scope.cancel()
         if failure is not None:
             raise failure
-        if gone:
+        if not done:
             raise ClientGone

@@ -12,7 +12,8 @@ from typing import Any
 import anyio
 
 from plait.engines.openai import OpenAIEngine
-from plait.errors import EngineError, UsageError
+from plait.engines.openai.errors import NotThere
+from plait.errors import EngineError, EngineRefused, UsageError
 from plait.interfaces import Engine
 from plait.registry import METHODS
 from plait.server.choosing import PREFIX
@@ -34,6 +35,7 @@ class Models:
         self._cards: list[Mapping[str, Any]] = []
         self._looked = float("-inf")
         self._looking = anyio.Lock()
+        self._responses: bool | None = None
 
     @property
     def engine(self) -> Engine:
@@ -98,6 +100,21 @@ class Models:
             for way in ("auto", *(METHODS if chat else WITHOUT_CHAT)):
                 found.append({**whole, "id": f"{PREFIX}{way}:{card['id']}", "owned_by": "plait"})
         return found
+
+    async def knows_responses(self) -> bool:
+        """Has the server an endpoint for responses? Asked once, with a body that makes no sense.
+        Raises `EngineError` if it cannot be asked."""
+        if self._responses is None:
+            assert self.server is not None
+            try:
+                await self.server.link.call("/v1/responses", {})
+            except NotThere:
+                self._responses = False
+                return False
+            except EngineRefused:
+                pass
+            self._responses = True
+        return self._responses
 
     async def ready(self) -> str:
         """Why no request can be answered now; empty if one can."""

@@ -10,47 +10,27 @@ and why.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import aiohttp
-import anyio
 import orjson
 
 from plait.engines.openai import OpenAIEngine
-from plait.engines.openai.errors import NETWORK, from_network, said_in
 from plait.server.choosing import FIELD, PREFIX, Choice
-from plait.server.errors import ApiError, cancelled, from_plait, invalid
-from plait.server.exchange import JSON, Exchange
+from plait.server.errors import ApiError, cancelled, invalid
+from plait.server.exchange import Exchange
 from plait.server.fitting import Misfit
+from plait.server.forwarding import Way, forward
 from plait.server.gateway import Gateway
-from plait.server.jobs import DEADLINE, Job, deadline
+from plait.server.jobs import Job, who
 from plait.server.passed import Passage
-from plait.server.streaming import EventSender, sse_headers
-from plait.server.taps import Garbage, StreamTap, twin
+from plait.server.streaming import EventSender
 from plait.server.trials import shadow
 from plait.server.watch import Endpoint, RunInfo
 
 PASSED = "pass-through"
-SILENCE = 600.0
-"""Seconds without a byte after which an engine that was passed a request counts as gone."""
-_HOP = frozenset((
-    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
-    "transfer-encoding", "upgrade"))
-_NOT_ON = _HOP | {"host", "authorization", "x-api-key", "cookie", "content-length", "expect",
-                  "accept-encoding", DEADLINE}
-_NOT_BACK = _HOP | {"content-length", "server", "date", "x-request-id", "set-cookie"}
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How a reply goes back. ``passage``: its record, None for what is no completion; ``hidden``:
-    its usage was asked for by us; ``sender``: set where the client waits for a stream."""
-
-    passage: Passage | None = None
-    hidden: bool = False
-    sender: EventSender | None = None
+Work = Callable[[Passage, EventSender | None], Awaitable[None]]
+"""Gets the record to be kept, and what sends events where the client waits for a stream."""
 
 
 async def pass_on(
@@ -62,60 +42,95 @@ async def pass_on(
 
     Raises `ApiError`, also where there is no server behind the engine.
     """
-    server = _server(gateway, misfit.why)
-    if gateway.metrics is not None:
-        gateway.metrics.passed_through(misfit.word)
-    changed, hidden = dict(body), False
-    changed.pop(FIELD, None)
+    server = server_of(gateway, misfit.why)
+    changed = await bare(gateway, body, choice)
+    hidden = body.get("stream") is True and endpoint != "responses" and ask_for_usage(changed)
+    data = await exchange.body() if changed == body else orjson.dumps(changed)
+    info = passed_info(server, exchange, changed, choice, endpoint)
+
+    async def work(passage: Passage, sender: EventSender | None) -> None:
+        await forward(exchange, server, data, Way(passage, hidden, sender))
+
+    await attend(gateway, exchange, misfit, info, work)
+    shadow(gateway, info, job)
+
+
+async def bare(
+    gateway: Gateway, body: Mapping[str, Any], choice: Choice
+) -> dict[str, Any]:
+    """``body`` without what only plait understands. Raises `ApiError` for an unknown model."""
+    changed = {name: value for name, value in body.items() if name != FIELD}
     if str(changed.get("model") or "").startswith(PREFIX):
         changed["model"] = (await gateway.models.runtime(choice.model)).engine.model
-    if body.get("stream") is True and endpoint != "responses":
-        options = body.get("stream_options")
-        if not (isinstance(options, Mapping) and options.get("include_usage")):
-            changed["stream_options"] = {**(options if isinstance(options, Mapping) else {}),
-                                         "include_usage": True}
-            hidden = True
-    data = await exchange.body() if changed == body else orjson.dumps(changed)
-    run = exchange.run
-    exchange.extra |= {"x-plait-run": run, "x-plait-method": PASSED, "x-plait-reason": misfit.why}
-    info = RunInfo(
-        run, str(changed.get("model") or server.model), question_of(body), time.time(), endpoint,
-        body.get("stream") is True, exchange.key.name, str(body.get("user") or ""),
+    return changed
+
+
+def ask_for_usage(body: dict[str, Any]) -> bool:
+    """Let a stream report its usage; was it not going to?"""
+    options = body.get("stream_options")
+    known = dict(options) if isinstance(options, Mapping) else {}
+    if known.get("include_usage"):
+        return False
+    body["stream_options"] = {**known, "include_usage": True}
+    return True
+
+
+def passed_info(
+    server: OpenAIEngine, exchange: Exchange, body: Mapping[str, Any], choice: Choice,
+    endpoint: Endpoint,
+) -> RunInfo:
+    """What watchers are told of a request that is passed on."""
+    user, session = who(exchange, body)
+    return RunInfo(
+        exchange.run, str(body.get("model") or server.model), question_of(body), time.time(),
+        endpoint, body.get("stream") is True, exchange.key.name, user, session,
         engine=server.name, method=PASSED, texts=body.get("store") is not False,
         experiment=choice.experiment, arm=choice.arm,
         traceparent=exchange.headers.get("traceparent", ""))
 
-    async def work() -> None:
-        use = gateway.keys.use(exchange.key)
+
+async def attend(
+    gateway: Gateway, exchange: Exchange, misfit: Misfit, info: RunInfo, work: Work
+) -> None:
+    """Do ``work`` on behalf of a client: admitted, watched, cancelled when nobody wants it, and
+    with signs of life where it waits for a stream. Raises `ApiError`."""
+    if gateway.metrics is not None:
+        gateway.metrics.passed_through(misfit.word)
+    exchange.extra |= {"x-plait-run": info.run, "x-plait-method": PASSED,
+                       "x-plait-reason": misfit.why}
+    use = gateway.keys.use(exchange.key)
+    sender = EventSender(exchange) if info.stream else None
+
+    async def attended() -> None:
         async with gateway.admission.place(exchange.key):
-            with gateway.at_work(run, exchange) as active, active.scope, Passage(
+            with gateway.at_work(info.run, exchange) as active, active.scope, Passage(
                     gateway.watchers, info) as passage:
                 try:
-                    if body.get("stream") is True:
-                        sender = EventSender(exchange)
-                        async with sender.beating(gateway.settings.heartbeat):
-                            await _forward(exchange, server, data, Way(passage, hidden, sender))
+                    if sender is None:
+                        await work(passage, None)
                     else:
-                        await _forward(exchange, server, data, Way(passage))
+                        async with sender.beating(gateway.settings.heartbeat):
+                            await work(passage, sender)
                 finally:
                     if use is not None:
                         use.charge(passage.prompt + passage.generated)
-            if active.scope.cancelled_caught and not exchange.started:
+            if active.scope.cancelled_caught and sender is not None and exchange.started:
+                await sender.fail(cancelled())
+            elif active.scope.cancelled_caught:
                 raise cancelled()
-        shadow(gateway, info, job)
 
-    await exchange.while_connected(work)
+    await exchange.while_connected(attended)
 
 
 async def pass_untouched(gateway: Gateway, exchange: Exchange) -> None:
     """Everything below ``/v1`` that is no business of plait's."""
-    server = _server(gateway, f"there is no {exchange.path} here", status=404)
+    server = server_of(gateway, f"there is no {exchange.path} here", status=404)
     data = await exchange.body()
     exchange.extra |= {"x-plait-method": PASSED}
 
     async def work() -> None:
         async with gateway.admission.place(exchange.key):
-            await _forward(exchange, server, data or None, Way())
+            await forward(exchange, server, data or None, Way())
 
     await exchange.while_connected(work)
 
@@ -131,7 +146,8 @@ def question_of(body: Mapping[str, Any]) -> str:
     return ""
 
 
-def _server(gateway: Gateway, why: str, status: int = 400) -> OpenAIEngine:
+def server_of(gateway: Gateway, why: str, status: int = 400) -> OpenAIEngine:
+    """The server behind the gateway. Raises `ApiError` where there is none."""
     server = gateway.models.server
     if server is None:
         if status == 404:
@@ -139,130 +155,3 @@ def _server(gateway: Gateway, why: str, status: int = 400) -> OpenAIEngine:
         raise invalid(f"the embedded engine cannot answer this: {why}. Start `plait serve --engine"
                       " http://...` for a model that can")
     return server
-
-
-async def _forward(
-    exchange: Exchange, server: OpenAIEngine, data: bytes | None, way: Way
-) -> None:
-    """One request to the engine and its reply back. Raises `ApiError` before anything was sent."""
-    headers = {k: v for k, v in exchange.headers.items() if k not in _NOT_ON}
-    headers["accept-encoding"] = "identity"  # the bytes go back as they come
-    seconds = deadline(exchange)
-    response: aiohttp.ClientResponse | None = None
-    try:
-        with anyio.fail_after(seconds):
-            response = await server.link.send(exchange.method, exchange.target, data, headers,
-                                              idle=SILENCE)
-            await _back(exchange, response, way)
-    except NETWORK as error:
-        failed = from_plait(from_network(error, server.link.where, SILENCE),
-                            spent=exchange.started)
-        if isinstance(error, TimeoutError):
-            failed = ApiError(504, f"the engine did not answer within {seconds or SILENCE:g} s",
-                              code="timeout", retry=False)
-        if not exchange.started:
-            raise failed from error
-        if way.sender is None:  # the connection is cut, so that nobody takes the half for the whole
-            raise
-        await way.sender.fail(failed)
-    finally:
-        if response is not None:
-            response.close()
-
-
-async def _back(exchange: Exchange, response: aiohttp.ClientResponse, way: Way) -> None:
-    """The engine's reply to the client."""
-    headers = {k.lower(): v for k, v in response.headers.items() if k.lower() not in _NOT_BACK}
-    if way.passage is None and not sse_headers(headers) and response.status < 400:
-        await exchange.start(response.status, headers)
-        async for piece in response.content.iter_any():
-            await exchange.write(piece)
-        await exchange.write(b"", more=False)
-    elif sse_headers(headers):
-        await _back_events(exchange, response, headers, way)
-    else:
-        await _back_whole(exchange, response.status, await response.read(), headers, way)
-
-
-async def _back_events(
-    exchange: Exchange, response: aiohttp.ClientResponse, headers: dict[str, str], way: Way
-) -> None:
-    """A stream of events; one that ends before it is over says so."""
-    tap, sender = StreamTap(way.hidden), way.sender or EventSender(exchange)
-    if response.status != 200 and not exchange.started:
-        await exchange.start(response.status, headers)
-    sender.headers = headers
-    why = "the engine's stream broke off before its end"
-    try:
-        async for piece in response.content.iter_any():
-            if way.passage is not None:
-                way.passage.token()
-            if given := tap.feed(piece):
-                await sender.raw(given)
-        await sender.raw(tap.close())
-    except Garbage as error:
-        why = f"the engine's stream is broken: {error}"
-        tap.whole = False
-    if way.passage is not None and not tap.whole:
-        await sender.fail(ApiError(502, why, code="engine_failed", retry=False))
-        return
-    if way.passage is not None:
-        way.passage.used(tap.usage, response.status)
-    await sender.end()
-
-
-async def _back_whole(
-    exchange: Exchange, status: int, body: bytes, headers: Mapping[str, str], way: Way
-) -> None:
-    """A reply that is no stream; what is in no known shape becomes an error in OpenAI's."""
-    data = _object(body)
-    error: ApiError | None = None
-    if status >= 400 and not _is_error(data):
-        error = _error(status, body, headers)
-    elif data is None and way.passage is not None:
-        error = _error(502, body, headers)
-    elif status >= 400 and exchange.started:  # by a heartbeat
-        error = ApiError(status, said_in(data), code="engine_failed")
-    if error is not None:
-        if not exchange.started:
-            raise error
-        await (way.sender or EventSender(exchange)).fail(error)
-        return
-    if way.passage is not None and data is not None:
-        way.passage.used(_usage(data), status)
-        if twin(data):
-            body = orjson.dumps(data)
-    await exchange.reply(status, body, {**headers, "content-type": JSON} if data else headers)
-
-
-def _is_error(data: dict[str, Any] | None) -> bool:
-    """Is it an error in OpenAI's shape?"""
-    error = data.get("error") if data is not None else None
-    return isinstance(error, Mapping) and all(
-        isinstance(error.get(name), str) for name in ("message", "type"))
-
-
-def _error(status: int, body: bytes, headers: Mapping[str, str]) -> ApiError:
-    """What an engine said in another shape than OpenAI's, in that one."""
-    data = _object(body)
-    words = said_in(data) if data is not None else body.decode("utf-8", "replace").strip()
-    if not words or words.startswith("<"):
-        words = "no word of why" if data is not None else "no JSON"
-    found = data.get("error") if data is not None else None
-    code = found.get("code") if isinstance(found, Mapping) else None
-    kept = {k: v for k, v in headers.items() if k.startswith(("retry-after", "x-"))}
-    return ApiError(status, f"the engine replied with HTTP {status}: {words[:500]}",
-                    code=code if isinstance(code, str) else "engine_failed", headers=kept)
-
-
-def _object(body: bytes) -> dict[str, Any] | None:
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return data if isinstance(data, dict) else None
-
-
-def _usage(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    usage = data.get("usage")
-    return usage if isinstance(usage, Mapping) else {}

@@ -6,8 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from plait.server.jobs import Job
-from plait.server.runs import Answer, Tokens, facts
+from plait.server.runs import Finish, Tokens
 
 _ECHOED: dict[str, Any] = {
     "instructions": None, "max_output_tokens": None, "metadata": {}, "parallel_tool_calls": True,
@@ -17,24 +16,24 @@ _ECHOED: dict[str, Any] = {
 """Fields of the request that a response repeats, and what they are where nobody said."""
 
 
-def new_response(name: str, body: Mapping[str, Any], job: Job) -> dict[str, Any]:
+def new_response(run: str, body: Mapping[str, Any], model: str) -> dict[str, Any]:
     """A response that has just begun."""
     echoed = {field: otherwise if body.get(field) is None else body[field]
               for field, otherwise in _ECHOED.items()}
-    return {"id": name, "object": "response", "created_at": job.created, "completed_at": None,
-            "status": "in_progress", "background": False, "error": None,
-            "incomplete_details": None, "model": job.model, "output": [], "usage": None, **echoed}
+    return {"id": f"resp_{run}", "object": "response", "created_at": int(time.time()),
+            "completed_at": None, "status": "in_progress", "background": False, "error": None,
+            "incomplete_details": None, "model": model, "output": [], "usage": None, **echoed}
 
 
 def finished(
-    data: Mapping[str, Any], job: Job, answer: Answer, output: list[dict[str, Any]]
+    data: Mapping[str, Any], output: list[dict[str, Any]], finish: Finish, tokens: Tokens
 ) -> dict[str, Any]:
     """``data`` with what came of it."""
-    cut = {"length": "max_output_tokens", "content_filter": "content_filter"}.get(answer.finish)
+    cut = {"length": "max_output_tokens", "content_filter": "content_filter"}.get(finish)
     return {**data, "status": "incomplete" if cut else "completed",
             "completed_at": None if cut else int(time.time()),
             "incomplete_details": {"reason": cut} if cut else None, "output": output,
-            "usage": usage_json(answer.tokens), "plait": facts(answer, job.run)}
+            "usage": usage_json(tokens)}
 
 
 def usage_json(tokens: Tokens) -> dict[str, Any]:
@@ -46,32 +45,35 @@ def usage_json(tokens: Tokens) -> dict[str, Any]:
             "total_tokens": tokens.prompt + tokens.generated}
 
 
-def output_of(job: Job, thoughts: str, text: str) -> list[dict[str, Any]]:
-    """The items of a whole response."""
-    items = [reasoning_item(job, thoughts)] if thoughts else []
-    return [*items, message_item(job, text)]
-
-
-def reasoning_item(job: Job, thoughts: str | None, status: str = "completed") -> dict[str, Any]:
+def reasoning_item(
+    run: str, thoughts: str | None, *, summary: bool, status: str = "completed"
+) -> dict[str, Any]:
     """What was thought, whole or as a summary; None: nothing yet."""
-    part = [] if thoughts is None else [thought_part(job, thoughts)]
-    summary = job.thoughts == "summary"
-    return {"id": f"rs_{job.run}", "type": "reasoning", "status": status,
+    part = [] if thoughts is None else [thought_part(thoughts, summary=summary)]
+    return {"id": f"rs_{run}", "type": "reasoning", "status": status,
             "summary": part if summary else [], "content": [] if summary else part}
 
 
-def thought_part(job: Job, text: str) -> dict[str, Any]:
+def thought_part(text: str, *, summary: bool) -> dict[str, Any]:
     """The one part of a reasoning item."""
-    kind = "summary_text" if job.thoughts == "summary" else "reasoning_text"
-    return {"type": kind, "text": text}
+    return {"type": "summary_text" if summary else "reasoning_text", "text": text}
 
 
-def message_item(job: Job, text: str | None, status: str = "completed") -> dict[str, Any]:
+def message_item(run: str, text: str | None, status: str = "completed") -> dict[str, Any]:
     """The answer; None: nothing yet."""
-    return {"id": f"msg_{job.run}", "type": "message", "role": "assistant", "status": status,
+    return {"id": f"msg_{run}", "type": "message", "role": "assistant", "status": status,
             "content": [] if text is None else [text_part(text)]}
 
 
 def text_part(text: str) -> dict[str, Any]:
     """The one part of a message."""
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def call_item(
+    run: str, number: int, call: tuple[str, str, str], status: str = "completed"
+) -> dict[str, Any]:
+    """A call of a function: the ``number``-th of the response. ``call``: id, name, arguments."""
+    name, function, arguments = call
+    return {"id": f"fc_{run}_{number}", "type": "function_call", "status": status,
+            "call_id": name, "name": function, "arguments": arguments}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from plait.core import Message
+from plait.server.bridged import bridge
 from plait.server.choosing import choose
 from plait.server.errors import ApiError
 from plait.server.exchange import Exchange
@@ -17,9 +18,9 @@ from plait.server.kept import KeptResponse
 from plait.server.narrate import Piece, Words
 from plait.server.passing import pass_on, pass_untouched
 from plait.server.reading import read_response
-from plait.server.response_objects import finished, new_response, output_of
-from plait.server.response_stream import ResponseStream
-from plait.server.runs import Answer, perform
+from plait.server.response_objects import finished, message_item, new_response, reasoning_item
+from plait.server.response_stream import ResponseEvents
+from plait.server.runs import Answer, facts, perform
 from plait.server.streaming import EventSender
 from plait.server.trials import assigned
 from plait.server.writers import METHOD, RUN, stream
@@ -33,7 +34,10 @@ async def responses(gateway: Gateway, exchange: Exchange) -> None:
     body = await exchange.json()
     choice = choose(body)
     if misfit := response_misfit(body):
-        await pass_on(gateway, exchange, misfit, body, choice, "responses")
+        if gateway.models.server is None or await gateway.models.knows_responses():
+            await pass_on(gateway, exchange, misfit, body, choice, "responses")
+        else:
+            await bridge(gateway, exchange, misfit, body, choice)
         return
     before: tuple[Message, ...] = ()
     if (previous := body.get("previous_response_id")) is not None:
@@ -50,11 +54,11 @@ async def responses(gateway: Gateway, exchange: Exchange) -> None:
     runtime = await gateway.models.runtime(choice.model)
     job = make_job(gateway, exchange, body, choice, runtime, request, "responses")
     exchange.extra[RUN] = job.run
-    data = new_response(f"{PREFIX}{job.run}", body, job)
+    data = new_response(job.run, body, job.model)
     asked = tuple(m for m in request.messages if m.role not in ("system", "developer"))
     keeper = _Keeper(gateway, exchange, job, data, asked)
     if job.stream:
-        writer = ResponseStream(job, EventSender(exchange), data, keeper.ended)
+        writer = ResponseStream(job, EventSender(exchange), data, keeper)
         await exchange.while_connected(
             lambda: keeper.watch(stream(gateway, exchange, job, writer)))
     else:
@@ -73,6 +77,7 @@ class _Keeper:
         self._owner = exchange.key.name
         self._asked = asked
         self._stores = job.texts
+        self._run = job.run
         self.data = data
 
     async def watch(self, work: Any) -> None:
@@ -81,17 +86,24 @@ class _Keeper:
         try:
             await work
         except ApiError as error:
-            status = "cancelled" if error.code == "cancelled" else "failed"
-            said = {"code": error.code or "server_error", "message": str(error)}
-            self._keep({**self.data, "status": status, "error": said})
+            self.failed(error)
             raise
         except BaseException:
             self._keep({**self.data, "status": "cancelled"})
             raise
 
-    def ended(self, data: dict[str, Any], answer: Answer) -> None:
-        """It is complete."""
+    def failed(self, error: ApiError) -> None:
+        """It came to nothing."""
+        status = "cancelled" if error.code == "cancelled" else "failed"
+        said = {"code": error.code or "server_error", "message": str(error)}
+        self._keep({**self.data, "status": status, "error": said})
+
+    def ended(self, output: list[dict[str, Any]], answer: Answer) -> dict[str, Any]:
+        """It is complete: the whole of it."""
+        data = {**finished(self.data, output, answer.finish, answer.tokens),
+                "plait": facts(answer, self._run)}
         self._keep(data, (*self._asked, Message("assistant", answer.text)))
+        return data
 
     def _keep(self, data: dict[str, Any], messages: tuple[Message, ...] = ()) -> None:
         if self._stores:
@@ -105,10 +117,45 @@ async def _whole(gateway: Gateway, exchange: Exchange, job: Job, keeper: _Keeper
         thoughts.extend(p.text for p in pieces if not isinstance(p, Words))
 
     answer = await perform(gateway, exchange, job, take)
-    output = output_of(job, "".join(thoughts), answer.text)
-    data = finished(keeper.data, job, answer, output)
-    keeper.ended(data, answer)
+    summary = job.thoughts == "summary"
+    output = [reasoning_item(job.run, "".join(thoughts), summary=summary)] if thoughts else []
+    data = keeper.ended([*output, message_item(job.run, answer.text)], answer)
     await exchange.reply_json(data, headers={METHOD: answer.result.method})
+
+
+class ResponseStream:
+    """A response as a stream. What is thought once the answer has begun is left out."""
+
+    def __init__(
+        self, job: Job, sender: EventSender, data: dict[str, Any], keeper: _Keeper
+    ) -> None:
+        self.sender = sender
+        self._events = ResponseEvents(sender, job.run, data, summary=job.thoughts == "summary")
+        self._keeper = keeper
+        self._answering = False
+
+    async def fail(self, error: ApiError) -> None:
+        """Send that it failed."""
+        self._keeper.failed(error)
+        await self._events.fail(error)
+
+    async def take(self, pieces: list[Piece]) -> None:
+        """Send what is to be told now."""
+        await self._events.begin()
+        for piece in pieces:
+            if isinstance(piece, Words):
+                self._answering = True
+                await self._events.say(piece.text)
+            elif not self._answering:
+                named = {"thread": piece.thread, "label": piece.label}
+                await self._events.think(piece.text, plait=named)
+
+    async def finish(self, answer: Answer) -> None:
+        """Send the whole of it."""
+        if not self._answering:
+            await self._events.say("")
+        await self._events.close()
+        await self._events.end(self._keeper.ended(self._events.output, answer))
 
 
 async def response(gateway: Gateway, exchange: Exchange) -> None:

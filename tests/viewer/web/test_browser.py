@@ -188,6 +188,19 @@ def test_a_text_opens_by_click_and_leads_on_to_the_thread_it_came_from(
     assert page.locator("#panel").is_hidden()
 
 
+def test_without_scripts_texts_open_and_axes_change(
+    site: str, open_page: Callable[..., Any]
+) -> None:
+    page = open_page(f"{site}/runs/r1", java_script_enabled=False)
+    assert page.locator("#find").is_hidden()
+    page.get_by_role("treeitem", name="0.1 #0,1 done 2 tokens").click()
+    page.wait_for_url("**thread=0.1#board")
+    assert page.locator("#panel h3").inner_text() == "Thread 0.1"
+    page.locator("label[for=axis-tokens]").click()
+    assert page.locator("#rows .row > svg.of-tokens").first.is_visible()
+    assert page.locator("#rows .row > svg.of-time").first.is_hidden()
+
+
 def test_filters_of_the_list_work_from_the_keyboard(
     site: str, open_page: Callable[..., Any]
 ) -> None:
