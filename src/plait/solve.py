@@ -46,7 +46,8 @@ class Runtime:
     ``engine`` is a name (see `plait.registry.make_engine`) or an engine; engines given as objects
     are the caller's to close. ``roles`` lets other engines serve some roles (planner, worker,
     merger, judge): engines, or pairs of an engine's name and its model's. ``breaker`` switches off
-    methods that keep failing (`plait.policy.breaker`); None: none is.
+    methods that keep failing (`plait.policy.breaker`); None: none is. ``streams``: how many the
+    engine bears at once, from the start and at most; None: what it says, else found out.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Runtime:
         roles: Mapping[Role, Engine | tuple[str, str | None]] | None = None,
         prices: Mapping[str, Price] | None = None,
         breaker: Breaker | None = None,
+        streams: int | None = None,
     ) -> None:
         self.prices = prices or {}
         self.breaker = breaker
@@ -66,7 +68,8 @@ class Runtime:
             role: self._own(*given) if isinstance(given, tuple) else given
             for role, given in (roles or {}).items()}
         self.engines["thread"] = self.engine
-        self.limiter = Limiter()
+        self._streams = streams
+        self.limiter = Limiter() if streams is None else Limiter(start=streams, ceiling=streams)
 
     def beside(self, engine: Engine) -> Runtime:
         """The same for ``engine``, another model of the same server: limiter, roles and prices
@@ -79,7 +82,7 @@ class Runtime:
     async def __aenter__(self) -> Runtime:
         await self.engine.load()  # a server tells what it can do only when it is asked something
         slots = self.engine.capabilities.slots
-        if slots is not None:
+        if slots is not None and self._streams is None:
             self.limiter = Limiter(start=slots)
         return self
 

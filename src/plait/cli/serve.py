@@ -46,6 +46,7 @@ class ServeSettings:
     keys: str | None = None
     no_keys: bool = False
     thoughts: str = "full"
+    streams: int | None = None
     running: int = 512
     waiting: int = 1024
     queue_seconds: float = 30.0
@@ -65,10 +66,11 @@ class ServeSettings:
         if self.texts not in get_args(Texts):
             raise UsageError(f"`texts` is {self.texts!r:.40}",
                              hint=f"Known: {', '.join(get_args(Texts))}.")
-        for name in ("keep_days", "keep_megabytes", "running", "waiting", "queue_seconds",
+        for name in ("keep_days", "keep_megabytes", "streams", "running", "waiting", "queue_seconds",
                      "heartbeat", "drain_seconds"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"`{name}` is {getattr(self, name)!r} but must be above 0")
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise UsageError(f"`{name}` is {value!r} but must be above 0")
 
 
 KNOWN = {f.name: str(f.type).split(" | ")[0] for f in fields(ServeSettings)}
@@ -101,6 +103,9 @@ def command(  # noqa: PLR0913 - typer makes an option of every argument
                                                )] = None,
     thoughts: Annotated[str | None, typer.Option(help="How thoughts are streamed: full, summary "
                                                  "or none. [default: full]")] = None,
+    streams: Annotated[int | None, typer.Option(min=1, help="Streams that the engine bears at "
+                                                "once. [default: found out, from 64 up to 1,024]"
+                                                )] = None,
     running: Annotated[int | None, typer.Option(min=1, help="Requests at work. [default: 512]"
                                                 )] = None,
     waiting: Annotated[int | None, typer.Option(min=1, help="Requests in the queue. [default: "
@@ -122,7 +127,7 @@ def command(  # noqa: PLR0913 - typer makes an option of every argument
               "protocol": protocol, "total_tokens": total_tokens, "seconds": seconds,
               "width": width, "depth": depth, "cost": cost}
     own = {"host": host, "port": port, "keys": keys, "no_keys": no_keys, "thoughts": thoughts,
-           "running": running, "waiting": waiting, "heartbeat": heartbeat,
+           "streams": streams, "running": running, "waiting": waiting, "heartbeat": heartbeat,
            "store": store, "texts": texts, "experiments": experiments, "json_logs": json_logs}
     settings = load_settings(common, os.environ, Path.cwd())
     serving = ServeSettings(**gather(KNOWN, own, os.environ, Path.cwd(), TABLE))  # type: ignore[arg-type]
@@ -184,7 +189,7 @@ async def _open(
     breaker = Breaker(BreakerSettings())
     runtime = await opened.enter_async_context(Runtime(
         settings.engine, model=settings.model, roles=settings.engines(),
-        prices=settings.price_table(), breaker=breaker))
+        prices=settings.price_table(), breaker=breaker, streams=serving.streams))
     watchers: list[Watcher] = [RunLog()]
     telemetry = open_telemetry(os.environ)
     if telemetry is not None:

@@ -178,7 +178,11 @@ class Run:
                 child.cancel("cancelled from outside")
 
     async def _attempts(self, child: ScheduledChild) -> Outcome:
-        """Run the body; once more, alone, if the engine failed it and may do better."""
+        """Run the body; once more, alone, if the engine failed it and may do better.
+
+        A call that the engine's link has tried in vain again and again is not tried once more: an
+        engine that is going down must not get many times the load.
+        """
         for attempt in range(self.plan.retries + 1):
             if attempt:
                 clock = child.thread.clock if child.thread else child.start_clock
@@ -193,7 +197,8 @@ class Run:
                 self.errors.append(error)
                 for below in thread.children:
                     below.cancel("the thread above has failed")
-                again = error.retryable and attempt < self.plan.retries
+                again = (error.retryable and not error.exhausted
+                         and attempt < self.plan.retries)
                 what = "tried again" if again else "given up"
                 self.emit(Noted(self.now(), child.name, f"{error}; {what}", warning=True))
                 if not again:

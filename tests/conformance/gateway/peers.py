@@ -112,7 +112,7 @@ def plait(upstream: str, port: int, folder: Path) -> Sequence[str]:
     keys = folder / "keys.toml"
     keys.write_text(f'[keys.suite]\nsha256 = "{hash_key(KEY)}"\n')
     return [sys.executable, "-m", "plait.cli", "serve", "--engine", upstream, "--port", str(port),
-            "--keys", str(keys)]
+            "--keys", str(keys), "--store", str(folder / "runs.db")]
 
 
 def bare(upstream: str, port: int, folder: Path) -> Sequence[str]:

@@ -158,6 +158,7 @@ class Link:
     async def pause(self, error: EngineError, attempt: int) -> None:
         """Wait before attempt number ``attempt`` + 1; raise ``error`` if there shall be none."""
         if not error.retryable or attempt >= self._retries:
+            error.exhausted = attempt > 0
             raise error
         wait = min(LONGEST_WAIT, FIRST_WAIT * 2**attempt)
         # Callers that failed together must not come back together; spread them over the last
