@@ -25,7 +25,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 import orjson
@@ -208,9 +208,11 @@ def main() -> int:
         sys.executable, "-m", "benchmarks.scripted_upstream", str(upstream_port),
         "--tokens", str(given.tokens), "--seconds", str(given.tokens / given.rate)])
     url = f"http://127.0.0.1:{port}"
+    plait = replace(ALL[0], environment={
+        **ALL[0].environment, "PLAIT_SERVE_STREAMS": str(given.runs * given.threads)})
     try:
-        with started(ALL[0], f"http://127.0.0.1:{upstream_port}", port) as gateway:
-            asyncio.run(wait_ready(ALL[0], gateway, url))
+        with started(plait, f"http://127.0.0.1:{upstream_port}", port) as gateway:
+            asyncio.run(wait_ready(plait, gateway, url))
             asking = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.gateway_load", "--clients-of", url,
                  "--runs", str(given.runs), "--threads", str(given.threads),

@@ -66,8 +66,8 @@ class ServeSettings:
         if self.texts not in get_args(Texts):
             raise UsageError(f"`texts` is {self.texts!r:.40}",
                              hint=f"Known: {', '.join(get_args(Texts))}.")
-        for name in ("keep_days", "keep_megabytes", "streams", "running", "waiting", "queue_seconds",
-                     "heartbeat", "drain_seconds"):
+        for name in ("keep_days", "keep_megabytes", "streams", "running", "waiting",
+                     "queue_seconds", "heartbeat", "drain_seconds"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise UsageError(f"`{name}` is {value!r} but must be above 0")
