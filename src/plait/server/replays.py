@@ -21,6 +21,8 @@ from plait.server.errors import ApiError
 
 MOST_BYTES = 4 << 20
 """Longer replies are not kept."""
+ALL_BYTES = 64 << 20
+"""All replies that are kept, together."""
 LONGEST_KEY = 256
 
 
@@ -31,6 +33,7 @@ class Kept:
     digest: bytes
     since: float
     messages: tuple[Message, ...] = ()
+    size: int = 0
 
 
 class Replays:
@@ -52,14 +55,24 @@ class Replays:
         found = self._kept.get(place)
         if found is None:
             found = self._kept[place] = Kept(digest, self._clock())
-            return Replay(found, lambda: self._drop(place, found))
+            return Replay(found, lambda: self._drop(place, found), self._weigh)
         if found.digest != digest:
             raise ApiError(422, "this idempotency key was used with another body",
                            code="idempotency_key_reused", retry=False)
         if not found.messages:
             raise ApiError(409, "a request with this idempotency key is still at work",
                            code="idempotency_in_progress", retry=True, retry_after=1.0)
-        return Replay(found, None)
+        return Replay(found, None, self._weigh)
+
+    def _weigh(self) -> None:
+        """Let go of the oldest replies where all of them together are too large."""
+        size = sum(kept.size for kept in self._kept.values())
+        for place, kept in list(self._kept.items()):
+            if size <= ALL_BYTES:
+                break
+            if kept.messages:
+                size -= kept.size
+                del self._kept[place]
 
     def _drop(self, place: tuple[str, str, str], kept: Kept) -> None:
         if self._kept.get(place) is kept:
@@ -82,6 +95,7 @@ class Replay:
 
     kept: Kept
     drop: Callable[[], None] | None
+    weigh: Callable[[], None]
     _messages: list[Message] = field(default_factory=list)
     _size: int = 0
     _complete: bool = False
@@ -125,6 +139,7 @@ class Replay:
             return
         good = self._messages and 200 <= self._messages[0].get("status", 0) < 300
         if good and self._complete and self._size <= MOST_BYTES:
-            self.kept.messages = tuple(self._messages)
+            self.kept.messages, self.kept.size = tuple(self._messages), self._size
+            self.weigh()
         else:
             self.drop()
