@@ -24,7 +24,7 @@ import anyio
 from anyio import to_thread
 
 from plait.core.events import Event
-from plait.errors import UsageError
+from plait.errors import PlaitError
 from plait.server.feedback import Feedback
 from plait.server.redact import Redactor, RunTexts, Texts
 from plait.server.store.base import reading
@@ -178,13 +178,14 @@ class Store:
     async def add_feedback(self, said: Feedback) -> RunRecord:
         """Remember ``said``; the record of the run it is about. On return it is written.
 
-        Raises `UsageError` if there is no such run, or nothing can be written.
+        Raises `UsageError` if there is no such run, and `PlaitError` if it cannot be written.
         """
         record = await self.run(said.run)
         self._writer.put(self._redacted(said, record))
         await self.flush()
         if self.failing:
-            raise UsageError(f"the feedback could not be stored: {self.failing}")
+            raise PlaitError(f"the feedback could not be stored: {self.failing}",
+                             hint="Try again later.")
         return record
 
     async def feedback(self, run: str) -> list[Feedback]:
