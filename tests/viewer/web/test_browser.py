@@ -106,8 +106,8 @@ def focused(page: Any) -> str | None:
 def test_a_thousand_threads_are_first_painted_within_a_second(
     site: str, open_page: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The best of three, since other work on the machine must not decide. The first one reads the
-    trace as well."""
+    """The best of three, since other work on the machine must not decide. The first one builds the
+    run as well."""
     painted, whole = [], []
     for _ in range(3):
         page = open_page(f"{site}/runs/big")
