@@ -24,13 +24,13 @@ class Served:
     target: Target
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def anyio_backend() -> str:
     """One loop for all, in which the upstream lives."""
     return "asyncio"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def gateway(anyio_backend: str) -> AsyncIterator[Served]:
     """The gateway, up."""
     upstream = stage()
