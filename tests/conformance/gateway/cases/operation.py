@@ -9,7 +9,6 @@ import anyio
 from plait.testing.replies import Reply
 from tests.conformance.gateway.case import ANSWER, Desk, case, check_error, expect
 
-
 ADDED = 0.03
 
 
