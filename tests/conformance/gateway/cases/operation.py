@@ -9,6 +9,8 @@ import anyio
 from plait.testing.replies import Reply
 from tests.conformance.gateway.case import ANSWER, Desk, case, check_error, expect
 
+ADDED = 0.03
+
 
 async def reached(desk: Desk, paths: tuple[str, ...]) -> None:
     """One of these paths answers 200 without a key."""
@@ -126,6 +128,20 @@ async def idempotency_other(desk: Desk) -> None:
     await desk.chat(headers=headers)
     answer = await desk.chat(headers=headers, messages=[{"role": "user", "content": "Another?"}])
     check_error(answer, 400, 409, 422)
+
+
+@case("time.added", f"passing a reply on adds less than {ADDED * 1000:g} ms, the best of ten",
+      "interactive use; parts of a reply that wait for each other take 40 ms", "upstream")
+async def added(desk: Desk) -> None:
+    loop, took = asyncio.get_running_loop(), []
+    for _ in range(10):
+        begin = loop.time()
+        answer = await desk.chat()
+        took.append(loop.time() - begin)
+        expect(answer.status == 200, f"status {answer.status}")
+    best = min(took)  # the upstream itself answers at once
+    desk.remark = f"{best * 1000:.1f} ms"
+    expect(best < ADDED, f"{best * 1000:.1f} ms")
 
 
 @case("deadline.header", "a deadline of 1 s: a stalled call ends in about that time, with an error",
