@@ -59,6 +59,7 @@ class Run:
         widths = [w for w in (plan.width, request.budget.width) if w is not None]
         self.width = min(widths, default=NO_WIDTH_LIMIT)
         self.contenders = 0
+        self.committed = ""
         self.errors: list[EngineError] = []
         self._engines = engines
         self.began = anyio.current_time()

@@ -47,7 +47,7 @@ def read_feedback(body: object, *, at: float, key: str = "") -> Feedback:
     run = given.get("run")
     if not isinstance(run, str) or not run.strip() or len(run) > LABEL * 2:
         raise UsageError("feedback must name its `run`",
-                         hint="It is the id of the response, or the header x-plait-run-id.")
+                         hint="It is the id of the response, or the header x-plait-run.")
     if len(given) == 1:
         raise UsageError("the feedback says nothing about the run",
                          hint=f"Give one of {', '.join(FIELDS[1:])}.")
