@@ -20,6 +20,8 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client.metrics_core import Metric
 
+from plait.cli.serve import KNOWN, TABLE, ServeSettings
+from plait.cli.settings import gather, load_settings
 from plait.scheduler.admission import LimiterState
 from plait.server.metrics import GatewayMetrics, Observed
 
@@ -140,6 +142,16 @@ def test_the_compose_file_names_only_what_exists() -> None:
             assert there, f"{name}: {source}"
         assert set(service.get("depends_on", ())) <= set(compose["services"])
         assert set(service.get("secrets", ())) <= set(compose["secrets"])
+
+
+def test_the_variables_of_the_gateway_are_settings_that_it_knows(tmp_path: Path) -> None:
+    given = read(DEPLOY / "compose.yml")["services"]["gateway"]["environment"]
+    environ = {name: re.sub(r"\$\{\w+:-(.*)\}", r"\1", value) for name, value in given.items()
+               if name.startswith("PLAIT_")}
+    assert load_settings({}, environ, tmp_path).engine == "http://vllm:8000/v1"
+    told = ServeSettings(**gather(KNOWN, {}, environ, tmp_path, TABLE))
+    assert (told.host, told.port, told.keys) == ("0.0.0.0", 8080, "/run/secrets/keys")
+    assert (told.store, told.texts, told.json_logs) == ("/data/runs.sqlite", "keep", True)
 
 
 def test_what_is_scraped_and_shown_are_services_of_the_compose_file() -> None:

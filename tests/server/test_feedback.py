@@ -102,7 +102,7 @@ def test_right_answers_become_a_suite_that_evaluations_read(
     (("none.sqlite", "--out", "x"), 2, "there is no store none.sqlite"),
     (("text.txt", "--out", "x"), 2, "text.txt is no store of plait"),
     (("empty.sqlite", "--out", "x", "--grader", "code"), 2, "the grader `code` compares no"),
-    (("empty.sqlite", "--out", "x"), 1, "")])
+    (("empty.sqlite", "--out", "x"), 1, "no feedback in empty.sqlite says what is right")])
 def test_an_export_that_cannot_be_made_says_why(
     tmp_path: Path, shell: Shell, arguments: tuple[str, ...],  # noqa: F811
     status: int, says: str,

@@ -47,6 +47,7 @@ def export(
     for why, count in found.left_out.most_common():
         say(f"{count:,} left out: {why}")
     if file is None:
+        say(f"no feedback in {store} says what is right: nothing was written")
         raise typer.Exit(1)
     say(f"wrote {len(found.rows):,} problems: plait eval {file}")
 
