@@ -218,3 +218,8 @@ def test_a_named_method_is_how_a_policy_goes_parallel() -> None:
 def test_an_unknown_policy_is_an_error() -> None:
     with pytest.raises(UsageError, match="no policy `luck`"):
         ask(weaver, policy="luck")
+
+
+def test_who_knows_what_the_engine_bears_sets_it() -> None:
+    runtime = Runtime(ScriptedEngine([]), streams=4000)
+    assert runtime.limiter.state.limit == 4000

@@ -7,7 +7,15 @@ from dataclasses import replace
 from plait.core import Plan, Request
 from plait.errors import UsageError
 from plait.interfaces import Engine
-from plait.policy import Decision, History, Situation, choose, decide, read_signals
+from plait.policy import (
+    Breaker,
+    Decision,
+    History,
+    Situation,
+    choose,
+    decide,
+    read_signals,
+)
 from plait.registry import AUTO, METHODS, make_method, protocol_of
 
 
@@ -46,6 +54,16 @@ async def decide_how(
     if remark:
         plan = replace(plan, reason=remark)
     return Decision("auto", plan, (*signals.lines(), *situation.lines())), remark
+
+
+def heed(decision: Decision, breaker: Breaker | None, model: str, now: float) -> Decision:
+    """``decision``, or one thread where the breaker has switched off what was decided on."""
+    plan = decision.plan
+    refusal = breaker.refusal(plan.method, model, now) if breaker is not None else None
+    if refusal is None:
+        return decision
+    return replace(decision, plan=Plan("sequential", reason=refusal), instead=refusal,
+                   inputs=(*decision.inputs, f"breaker={plan.method} off"))
 
 
 def _given(**values: int | None) -> dict[str, int]:

@@ -41,7 +41,10 @@ class UsageError(PlaitError):
 
 
 class EngineError(PlaitError):
-    """An engine failed. ``retryable`` tells whether asking again may help."""
+    """An engine failed. ``retryable`` tells whether asking again may help; ``exhausted`` that it
+    was asked again already, as often as its link does."""
+
+    exhausted = False
 
 
 class EngineUnreachable(EngineError):

@@ -22,6 +22,7 @@ from plait.core.events import Event as TraceEvent
 from plait.core.events import Family, Role
 from plait.core.outcome import Outcome, Status
 from plait.core.part import Part, Verdict
+from plait.core.reading import LiveAnswer
 from plait.core.request import Plan, Request, Room, Sampling
 from plait.core.text import Chunk, Finish, Message, Prompt, Stops
 
@@ -67,11 +68,14 @@ class Opening:
 
     ``read`` takes the root's text (after the prompt) and gives the answer in it, or None.
     ``early_stop``: the model was trained for joins in which unfinished children are missing.
+    ``live`` makes what reads the same answer while it is written, up to any of the given stops;
+    None where only the whole text tells.
     """
 
     prompt: Prompt
     read: Callable[[str], str | None]
     early_stop: bool = False
+    live: Callable[[Sequence[str]], LiveAnswer] | None = None
 
 
 class Engine(Protocol):

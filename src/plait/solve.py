@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,16 +16,18 @@ from types import TracebackType
 from typing import Literal
 
 import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
 
 from plait import puzzles
 from plait.core import Outcome, Plan, Price, Request, Result
 from plait.core.events import Decided, Event, Noted, Role, RunEnded, RunStarted
-from plait.deciding import decide_how
-from plait.errors import EngineError, EngineOverloaded, UsageError
+from plait.deciding import decide_how, heed
+from plait.errors import EngineError, EngineOverloaded, PlaitError, UsageError
 from plait.fit import examine
 from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
 from plait.methods import offer
-from plait.policy import Decision, History, PolicyFile
+from plait.policy import Breaker, Decision, History, PolicyFile
+from plait.policy.breaker import fate_of
 from plait.protocols import Facts, has_system, prepare, read_answer
 from plait.registry import (
     find_protocol,
@@ -42,7 +45,9 @@ class Runtime:
 
     ``engine`` is a name (see `plait.registry.make_engine`) or an engine; engines given as objects
     are the caller's to close. ``roles`` lets other engines serve some roles (planner, worker,
-    merger, judge): engines, or pairs of an engine's name and its model's.
+    merger, judge): engines, or pairs of an engine's name and its model's. ``breaker`` switches off
+    methods that keep failing (`plait.policy.breaker`); None: none is. ``streams``: how many the
+    engine bears at once, from the start and at most; None: what it says, else found out.
     """
 
     def __init__(
@@ -52,20 +57,32 @@ class Runtime:
         model: str | None = None,
         roles: Mapping[Role, Engine | tuple[str, str | None]] | None = None,
         prices: Mapping[str, Price] | None = None,
+        breaker: Breaker | None = None,
+        streams: int | None = None,
     ) -> None:
         self.prices = prices or {}
+        self.breaker = breaker
         self._owned: list[Engine] = []
         self.engine = self._own(engine, model) if isinstance(engine, str) else engine
         self.engines: dict[Role, Engine] = {
             role: self._own(*given) if isinstance(given, tuple) else given
             for role, given in (roles or {}).items()}
         self.engines["thread"] = self.engine
-        self.limiter = Limiter()
+        self._streams = streams
+        self.limiter = Limiter() if streams is None else Limiter(start=streams, ceiling=streams)
+
+    def beside(self, engine: Engine) -> Runtime:
+        """The same for ``engine``, another model of the same server: limiter, roles and prices
+        are shared. The engine is the caller's to close."""
+        other = Runtime(engine, roles={r: e for r, e in self.engines.items() if r != "thread"},
+                        prices=self.prices, breaker=self.breaker)
+        other.limiter = self.limiter
+        return other
 
     async def __aenter__(self) -> Runtime:
         await self.engine.load()  # a server tells what it can do only when it is asked something
         slots = self.engine.capabilities.slots
-        if slots is not None:
+        if slots is not None and self._streams is None:
             self.limiter = Limiter(start=slots)
         return self
 
@@ -94,6 +111,7 @@ async def solve(  # noqa: PLR0913 - what a caller may choose
     history: History | None = None,
     plan: Plan | None = None,
     trace: Trace | None = None,
+    run_id: str | None = None,
 ) -> Result:
     """Answer ``question`` and say what it took.
 
@@ -103,14 +121,15 @@ async def solve(  # noqa: PLR0913 - what a caller may choose
     `plait.policy.decide`), or is what a policy file holds, which leaves no room for a method or
     protocol; ``history`` is what is known of similar requests; ``plan`` is a decision
     that was made already. ``runtime`` is shared between calls; without one, ``engine`` serves this
-    call only.
+    call only. ``run_id`` is what the trace calls the run; drawn if None.
     Raises `UsageError` for what makes no sense and `EngineError` when the engine cannot answer.
     """
     request = Request(prompt=question) if isinstance(question, str) else question
     if runtime is None:
         async with Runtime(engine) as own:
             return await solve(request, runtime=own, method=method, protocol=protocol,
-                               policy=policy, history=history, plan=plan, trace=trace)
+                               policy=policy, history=history, plan=plan, trace=trace,
+                               run_id=run_id)
     remark = ""
     chosen, name = (None, method) if method is None or isinstance(method, str) else (method, None)
     if plan is None and chosen is not None:
@@ -125,13 +144,14 @@ async def solve(  # noqa: PLR0913 - what a caller may choose
         else:
             decision, remark = await decide_how(runtime.engine, request, name, protocol,
                                                 (policy, history))
+        decision = heed(decision, runtime.breaker, runtime.engine.model, anyio.current_time())
         plan = decision.plan
     trace = Trace() if trace is None else trace
     if chosen is not None:
-        return await _run(runtime, request, plan, chosen, trace)
+        return await _run(runtime, request, plan, chosen, trace, run_id=run_id)
     facts = find_protocol(plan.protocol).facts if plan.protocol is not None else None
     return await _run(runtime, request, plan, make_method(plan, request.directions),
-                      trace, facts, (decision, remark))
+                      trace, facts, (decision, remark), run_id)
 
 
 def solve_sync(question: str | Request, **options: object) -> Result:
@@ -146,12 +166,23 @@ def solve_sync(question: str | Request, **options: object) -> Result:
 class EventStream:
     """What `solve_stream` gives: an iterator over trace events, then the result."""
 
-    def __init__(self, source: AsyncIterator[Event]) -> None:
+    def __init__(self, source: MemoryObjectReceiveStream[Event]) -> None:
         self._source = source
         self.result: Result | None = None
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self._source
+
+    async def batch(self) -> list[Event]:
+        """All events that have happened by now, at least one; empty when the run is over. What a
+        run does without waiting comes in one batch."""
+        events: list[Event] = []
+        try:
+            events.append(await self._source.receive())
+            while True:
+                events.append(self._source.receive_nowait())
+        except (anyio.EndOfStream, anyio.WouldBlock):
+            return events
 
 
 @asynccontextmanager
@@ -167,14 +198,14 @@ async def solve_stream(question: str | Request, **options: object) -> AsyncItera
     send, receive = anyio.create_memory_object_stream[Event](max_buffer_size=float("inf"))
     unsubscribe = trace.subscribe(send.send_nowait)
     stream = EventStream(receive)
-    failure: EngineError | UsageError | None = None
+    failure: PlaitError | None = None
 
     async def work() -> None:
         nonlocal failure
         with send:
             try:
                 stream.result = await solve(question, trace=trace, **options)  # type: ignore[arg-type]
-            except (EngineError, UsageError) as error:  # carried out of the task group
+            except PlaitError as error:  # carried out of the task group
                 failure = error
 
     async with anyio.create_task_group() as tasks:
@@ -189,9 +220,10 @@ async def solve_stream(question: str | Request, **options: object) -> AsyncItera
         raise failure
 
 
-async def _run(
+async def _run(  # noqa: PLR0913 - the whole story
     runtime: Runtime, request: Request, plan: Plan, method: Method, trace: Trace,
     facts: Facts | None = None, decided: tuple[Decision | None, str] = (None, ""),
+    run_id: str | None = None,
 ) -> Result:
     """One request from its plan to its result. ``facts``: of the format that is driven;
     ``decided``: where the plan came from, and how the format was found out, or why it was not."""
@@ -201,10 +233,10 @@ async def _run(
     opening = await _open(engine, request, plan, facts)
     misfits = (await examine(engine, facts, request.sampling)).warnings if facts else ()
     plan = replace(plan, early_stop=plan.early_stop or opening.early_stop)
-    run = Run(request, plan, runtime.engines, runtime.limiter, trace.emit, uuid.uuid4().hex[:12],
-              runtime.prices)
+    run = Run(request, plan, runtime.engines, runtime.limiter, trace.emit,
+              run_id or uuid.uuid4().hex[:12], runtime.prices)
     _begin(trace, run, engine, decision)
-    fallback: str | None = None
+    fallback = (decision.instead or None) if decision is not None else None
 
     async def body(root: Thread) -> Outcome:
         nonlocal fallback
@@ -222,7 +254,7 @@ async def _run(
             if second.ok or outcome.value is None:
                 outcome = second
         if outcome.value is not None:
-            root.commit(outcome.value)
+            root.commit(outcome.value.removeprefix(run.committed))
         return outcome
 
     outcome: Outcome | None = None
@@ -234,6 +266,7 @@ async def _run(
         finish = _finish(outcome)
         trace.emit(RunEnded(run.now(), finish, outcome.value if outcome else None, correct,
                             plan.method, fallback))
+        _record(runtime, run, outcome, fallback)
     if outcome.status == "failed" and run.errors:
         raise run.errors[-1]
     warnings = [e.what for e in trace.events if isinstance(e, Noted) and e.warning]
@@ -251,9 +284,18 @@ def _begin(trace: Trace, run: Run, engine: Engine, decision: Decision | None) ->
     """What is asked of whom, and who decided that."""
     request, plan = run.request, run.plan
     trace.emit(RunStarted(0.0, run.id, request.question, engine.name, engine.model, plan.method,
-                          plan.protocol, request.seed))
+                          plan.protocol, request.seed, request.budget.limits()))
     if decision is not None:
         trace.emit(Decided(0.0, "0", decision.policy, plan.method, decision.why, decision.inputs))
+
+
+def _record(runtime: Runtime, run: Run, outcome: Outcome | None, fallback: str | None) -> None:
+    """Tell the breaker how a run ended, while what ended it is still the current exception."""
+    if runtime.breaker is not None:
+        cancelled = isinstance(sys.exception(), anyio.get_cancelled_exc_class())
+        runtime.breaker.record(run.plan.method, runtime.engine.model,
+                               fate_of(outcome, fallback, cancelled=cancelled),
+                               run.began, anyio.current_time())
 
 
 def _why(outcome: Outcome, run: Run) -> str:
@@ -289,7 +331,7 @@ async def _open(
     opening = await engine.open(prepare(request, facts), plan.protocol)
     if facts.answer is None:
         return opening
-    return replace(opening, read=lambda text: read_answer(text, facts))
+    return replace(opening, read=lambda text: read_answer(text, facts), live=None)
 
 
 async def _attempt(

@@ -13,11 +13,11 @@ import pytest
 
 from plait.errors import UsageError
 from plait.evals.report import check, measures, read_summary, write_report
-from plait.evals.report.svg import compact, ticks
 from plait.evals.report.tables import Table, as_markdown
 from plait.evals.report.words import headline
 from plait.evals.runner import Job
 from plait.evals.values import Arm, Record
+from plait.viewer.scale import compact, ticks
 from tests.evals.help import ARMS, Bench, sums
 from tests.evals.test_summary import forked, record, summarise
 

@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
-# Installs the real servers that the live tests talk to, each into a virtual environment of its
-# own under .live/ (about 3.6 GB; nothing outside that folder is touched). Safe to run again.
+# Installs the real servers that the live tests talk to, and the clients that talk to ours, each
+# into a virtual environment of its own under .live/ (about 4 GB; nothing outside that folder is
+# touched). Safe to run again.
 #
-#   tests/live/setup.sh              both servers
+#   tests/live/setup.sh              all of them
 #   tests/live/setup.sh llamacpp     llama.cpp alone (130 MB, seconds)
 #   tests/live/setup.sh vllm         vLLM on the CPU alone (3.4 GB, minutes)
+#   tests/live/setup.sh clients      clients of the gateway (OpenAI's for Node, which has to be
+#                                    there, openai-agents, inspect-ai; 450 MB)
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="$(cd "$here/../.." && pwd)"
 live="$root/.live"
 python="${PYTHON:-python3}"
-wanted="${*:-llamacpp vllm}"
+wanted="${*:-llamacpp vllm clients}"
 
 mkdir -p "$live"
 echo '*' > "$live/.gitignore"
@@ -54,10 +57,17 @@ points = real / "entry_points.txt"
 PYTHON
 }
 
+install_clients() {
+    make_venv clients
+    "$live/clients/bin/pip" install --quiet "openai-agents>=0.24" "inspect-ai>=0.3.285"
+    npm install --silent --no-fund --no-audit --prefix "$live/clients" "openai@^6"
+}
+
 for name in $wanted; do
     case "$name" in
         llamacpp) [ -f "$live/llamacpp/.done" ] || { install_llamacpp; touch "$live/llamacpp/.done"; } ;;
         vllm) [ -f "$live/vllm/.done" ] || { install_vllm; touch "$live/vllm/.done"; } ;;
-        *) echo "unknown server '$name': give llamacpp, vllm or both" >&2; exit 2 ;;
+        clients) [ -f "$live/clients/.done" ] || { install_clients; touch "$live/clients/.done"; } ;;
+        *) echo "unknown: '$name'; give llamacpp, vllm or clients" >&2; exit 2 ;;
     esac
 done

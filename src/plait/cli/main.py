@@ -23,13 +23,17 @@ from plait.version import VERSION
 
 COMMANDS = {
     "solve": ("plait.cli.solve", "Answer one question, in parallel where the model can."),
+    "serve": ("plait.cli.serve", "Serve an OpenAI-compatible API."),
+    "key": ("plait.cli.key", "Make a key for a client of the API."),
     "probe": ("plait.cli.served", "Say what an engine serves, and whether a wire format fits."),
     "protocols": ("plait.cli.protocols", "List the wire formats that models fork in."),
     "eval": ("plait.cli.evaluate", "Put the same problems to several methods, and compare."),
     "analyze": ("plait.cli.analyze", "Say where parallel threads would help."),
     "tune": ("plait.cli.tune", "Search for the settings that do best, and confirm them."),
     "ab": ("plait.cli.ab", "Compare two policies, until one is known to be better."),
+    "feedback": ("plait.cli.feedback", "Export what users said of the gateway's runs."),
     "trace": ("plait.cli.trace", "Show a recorded run: its tree, its numbers, its timeline."),
+    "view": ("plait.cli.view", "Show runs in a browser, or write one to send to somebody."),
 }
 INTERRUPTED = 130
 BROKEN_PIPE = 141

@@ -25,6 +25,9 @@ FILE = "plait.toml"
 PREFIX = "PLAIT_"
 NOT_SETTINGS = ("PLAIT_API_KEY", "PLAIT_DEBUG")
 """Variables that others read: keys, and what only makes sense for one call."""
+TABLES = ("serve",)
+"""Tables of the file that hold the settings of one command; their variables begin with their
+name, such as ``PLAIT_SERVE_PORT``."""
 SECRET = ("key", "secret", "password", "bearer")
 LARGEST = 2**63 - 1
 T = TypeVar("T")
@@ -147,7 +150,7 @@ def _by_model(name: str, text: str | None, read: Callable[[str], T]) -> dict[str
 
 
 KNOWN = {f.name: str(f.type).split(" | ")[0] for f in fields(Settings)}
-"""Every setting and its type: ``str``, ``int`` or ``float``."""
+"""Every setting and its type: ``str``, ``int``, ``float`` or ``bool``."""
 
 
 def load_settings(
@@ -157,47 +160,71 @@ def load_settings(
 
     Raises `UsageError` with the place of what is wrong.
     """
-    values = _from_file(folder / FILE) | _from_environment(environ)
-    values |= {name: value for name, value in flags.items() if value is not None}
-    return Settings(**values)  # type: ignore[arg-type]
+    return Settings(**gather(KNOWN, flags, environ, folder))  # type: ignore[arg-type]
 
 
-def _from_file(path: Path) -> dict[str, object]:
+def gather(
+    known: Mapping[str, str], flags: Mapping[str, object], environ: Mapping[str, str],
+    folder: Path, table: str = "",
+) -> dict[str, object]:
+    """What was said of the settings ``known`` (name to type). ``table``: where they stand in the
+    file, and what their variables begin with. Raises `UsageError`."""
+    values = _from_file(folder / FILE, known, table) | _from_environment(environ, known, table)
+    return values | {name: value for name, value in flags.items() if value is not None}
+
+
+def _from_file(path: Path, known: Mapping[str, str], table: str) -> dict[str, object]:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{FILE} is not valid TOML: {error}") from error
-    for name, value in table.items():
-        if any(word in name.lower() for word in SECRET):
-            raise UsageError(f"`{name}` in {FILE} looks like a key",
+    if table:
+        found = found.get(table, {})
+        if not isinstance(found, dict):
+            raise UsageError(f"`{table}` in {FILE} must be a table [{table}]")
+    else:
+        found = {name: value for name, value in found.items() if name not in TABLES}
+    for name, value in found.items():
+        shown = f"`{table}.{name}`" if table else f"`{name}`"
+        if name not in known and any(word in name.lower() for word in SECRET):
+            raise UsageError(f"{shown} in {FILE} looks like a key",
                              hint="Keys are read from the environment only.")
-        if name not in KNOWN:
-            raise _unknown(f"`{name}` in {FILE}", name, list(KNOWN))
-        if not _is(value, KNOWN[name]):
-            raise _wrong(f"`{name}` in {FILE}", value, KNOWN[name])
-    return table
+        if name not in known:
+            raise _unknown(f"{shown} in {FILE}", name, list(known))
+        if not _is(value, known[name]):
+            raise _wrong(f"{shown} in {FILE}", value, known[name])
+    return found
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, object]:
-    variables = {PREFIX + name.upper(): name for name in KNOWN}
+def _from_environment(
+    environ: Mapping[str, str], known: Mapping[str, str], table: str
+) -> dict[str, object]:
+    prefix = f"{PREFIX}{table.upper()}_" if table else PREFIX
+    others = () if table else tuple(f"{PREFIX}{name.upper()}_" for name in TABLES)
+    variables = {prefix + name.upper(): name for name in known}
     values: dict[str, object] = {}
     for variable, text in environ.items():
-        if not variable.startswith(PREFIX) or variable in NOT_SETTINGS or not text:
+        if not variable.startswith(prefix) or variable in NOT_SETTINGS or not text or (
+                variable.startswith(others)):
             continue
         if variable not in variables:
             raise _unknown(f"the variable {variable}", variable, [*variables, *NOT_SETTINGS])
         name = variables[variable]
-        values[name] = _parse(f"the variable {variable}", text, KNOWN[name])
+        values[name] = _parse(f"the variable {variable}", text, known[name])
     return values
 
 
 def _parse(where: str, text: str, kind: str) -> object:
     if kind == "str":
         return text
+    if kind == "bool":
+        if text.lower() not in ("true", "false"):
+            raise _wrong(where, text, kind)
+        return text.lower() == "true"
     try:
         value: int | float = int(text) if kind == "int" else float(text)
     except ValueError:
@@ -208,15 +235,16 @@ def _parse(where: str, text: str, kind: str) -> object:
 
 
 def _is(value: object, kind: str) -> bool:
-    if kind == "str":
-        return isinstance(value, str)
+    if kind in ("str", "bool"):
+        return isinstance(value, str if kind == "str" else bool)
     if type(value) is int:
         return abs(value) <= LARGEST
     return kind == "float" and isinstance(value, float) and isfinite(value)
 
 
 def _wrong(where: str, value: object, kind: str) -> UsageError:
-    want = {"str": "text", "int": "a whole number", "float": "a number"}[kind]
+    want = {"str": "text", "int": "a whole number", "float": "a number",
+            "bool": "true or false"}[kind]
     return UsageError(f"{where} is {value!r:.60} but must be {want}")
 
 

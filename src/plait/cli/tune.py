@@ -16,7 +16,7 @@ from plait.cli.show import print_json, say
 from plait.errors import UsageError
 from plait.evals import Suite
 from plait.registry import MERGES, METHODS, find_protocol
-from plait.tune.goal import Goal, split
+from plait.tune.goal import Goal, split, weights_of
 from plait.tune.space import Way
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -73,8 +73,9 @@ def tune(  # noqa: PLR0913 - typer makes an option of every argument
     Exit status 1 where the winner does not hold up; the file then holds what did better.
     """
     settings = free_settings("tune", engine=engine, model=model, protocol=protocol, seed=seed)
-    goal = Goal(latency, tokens)
+    Goal(latency, tokens)  # what makes no sense is refused before data is fetched
     problems = load_problems(suite, tier, limit, data, settings.seed)
+    goal = Goal(latency, tokens, weights_of(problems.samples))
     split(problems.samples, settings.seed)  # too few are refused before anything runs
     choices = Choices(_ways(methods) if methods else (), _numbers("widths", widths),
                       _numbers("depths", depths), _merges(merges))

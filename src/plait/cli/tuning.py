@@ -51,6 +51,8 @@ async def _run(job: Job) -> tuple[Found, Confirmation]:
         setup = {"suite": suite.name, "problems": suite.fingerprint, "score": job.goal.words(),
                  "engine": f"{engine.name} {engine.model}", "choices": _plain(space),
                  "settings": _plain(settings), "judge": job.judge}
+        if job.goal.weights:
+            setup["weights"] = dict(job.goal.weights)
         study = open_study(job.folder, setup, settings.seed)
         mine, others = split(suite.samples, settings.seed)
         found = await search(bench, mine, space, job.goal, study, trials=job.trials, tell=tell)

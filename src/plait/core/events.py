@@ -24,7 +24,8 @@ Role = Literal["thread", "planner", "worker", "merger", "judge", "fallback"]
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """The request was accepted. ``question`` is its text; ``engine`` and ``model`` are names."""
+    """The request was accepted. ``question`` is its text; ``engine`` and ``model`` are names.
+    ``limits``: its budget, ``name=value`` each; what is not limited is left out."""
 
     kind: ClassVar[str] = "run_started"
     t: float
@@ -35,6 +36,7 @@ class RunStarted:
     method: str
     protocol: str | None
     seed: int
+    limits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

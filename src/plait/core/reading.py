@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 THINK, END_THINK = "<think>", "</think>"
 
 
@@ -41,3 +44,57 @@ def split_thoughts(text: str) -> tuple[str, str]:
         return before.replace(THINK, "", 1).strip(), after.strip()
     content, open_mark, thoughts = text.partition(THINK)
     return (thoughts.strip(), content.strip()) if open_mark else ("", text.strip())
+
+
+class LiveAnswer:
+    """The answer while its text is written: gives out what `after_thinking` of the whole text will
+    begin with, and nothing that may turn out to be no part of it.
+
+    ``thinking``: the text begins inside thoughts that somebody else has opened. White space waits
+    for what follows it, and so does anything that may be the beginning of one of ``stops``.
+    """
+
+    def __init__(self, thinking: bool = False, stops: Sequence[str] = ()) -> None:
+        self._state: Literal["start", "thoughts", "answer"] = "thoughts" if thinking else "start"
+        self._stops = tuple(stops)
+        self._held = ""
+        self._begun = False
+
+    def feed(self, text: str) -> str:
+        """What ``text`` adds to the answer for certain."""
+        self._held += text
+        if self._state == "start":
+            self._begin()
+        if self._state == "thoughts":
+            _, mark, after = self._held.partition(END_THINK)
+            if not mark:
+                self._held = self._held[1 - len(END_THINK):]
+                return ""
+            self._state, self._held = "answer", after
+        if self._state == "start":
+            return ""
+        if not self._begun:
+            self._held = self._held.lstrip()
+        sure = len(self._held.rstrip()) if not self._stops else self._before_stops()
+        given, self._held = self._held[:sure].rstrip(), self._held[len(self._held[:sure].rstrip()):]
+        self._begun |= bool(given)
+        return given
+
+    def _begin(self) -> None:
+        """Is it thoughts or an answer that the text begins with?"""
+        begin = self._held.lstrip()
+        if begin.startswith(THINK):
+            self._state, self._held = "thoughts", begin.removeprefix(THINK)
+        elif begin and not THINK.startswith(begin):
+            self._state = "answer"
+
+    def _before_stops(self) -> int:
+        """Where the first thing begins that is a stop or may become one."""
+        held = self._held
+        places = [held.find(stop) for stop in self._stops if stop in held]
+        for stop in self._stops:
+            for size in range(min(len(stop) - 1, len(held)), 0, -1):
+                if held.endswith(stop[:size]):
+                    places.append(len(held) - size)
+                    break
+        return min(places, default=len(held))

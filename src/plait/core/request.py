@@ -10,6 +10,9 @@ from typing import ClassVar
 from plait.core.text import Message
 from plait.errors import UsageError
 
+UNSAID = 1.0
+"""What an unsaid temperature is taken for: OpenAI's default."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -30,6 +33,15 @@ class Sampling:
     it comes as the model likes, so whoever asks has to be able to read that, too."""
     extra: Mapping[str, object] = field(default_factory=dict)
     """Fields passed to the engine as they are (an OpenAI server's request body)."""
+    session: str = ""
+    """Calls of one session read much of the same; a router may keep them on one server."""
+    unsaid: bool = False
+    """Nobody asked for this ``temperature``: a server's own default is wanted."""
+
+    @property
+    def engine_default(self) -> bool:
+        """The server's own temperature holds: nobody, no method either, asked for another."""
+        return self.unsaid and self.temperature == UNSAID
 
     def __post_init__(self) -> None:
         checks = (
@@ -104,6 +116,11 @@ class Budget:
             value = getattr(self, item.name)
             if value is not None and value <= 0:
                 raise UsageError(f"budget `{item.name}` is {value!r} but must be above 0, or None")
+
+    def limits(self) -> tuple[str, ...]:
+        """What is limited, ``name=value`` each."""
+        values = ((item.name, getattr(self, item.name)) for item in fields(self))
+        return tuple(f"{name}={value}" for name, value in values if value is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Author = Literal["prompt", "model", "runtime"]
-Finish = Literal["eos", "stop", "length", "budget", "window", "error", "left"]
+Finish = Literal["eos", "stop", "length", "filter", "budget", "window", "error", "left"]
 """Why a stream ended: the model ended it (``eos``), a stop was hit (``stop``), ``max_tokens`` was
-reached (``length``), a budget of the request ran out (``budget``), the context is full
-(``window``), the engine failed (``error``), or the reader left early (``left``)."""
+reached (``length``), the server's content filter cut it (``filter``), a budget of the request ran
+out (``budget``), the context is full (``window``), the engine failed (``error``), or the reader
+left early (``left``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +56,15 @@ CALLS, RETURNS = "\N{RIGHTWARDS ARROW} ", "\N{LEFTWARDS ARROW} "
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation. An assistant's may hold ``calls`` and the ``thoughts`` that led
-    to it; one of the role ``tool`` is the result of the call ``call_id``."""
+    to it; one of the role ``tool`` is the result of the call ``call_id``. ``extra``: fields passed
+    to an OpenAI server as they are."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str
     calls: tuple[ToolCall, ...] = ()
     call_id: str = ""
     thoughts: str = ""
+    extra: Mapping[str, object] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@
     [fields]
     question = "Invoice:\\n{text}\\n\\nWhat is the total? End with `Answer: NUMBER`."
     answer = "total"                 # a column, or a template with {columns}
-    id = "number"                    # optional, as are group, choices, setup and tests
+    id = "number"                    # optional, as are group, choices, setup, tests and weight
     group = "customer"
 
 A value with ``{...}`` is a template, any other one names a column. Columns within objects are
@@ -16,6 +16,7 @@ named with dots (``meta.level``).
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,7 @@ from plait.evals.graders import NAMES
 from plait.evals.rows import Row, read_rows
 from plait.evals.values import Sample, Suite, make_suite
 
-FIELDS = ("question", "answer", "id", "group", "choices", "setup", "tests")
+FIELDS = ("question", "answer", "id", "group", "choices", "setup", "tests", "weight")
 KEYS = ("name", "path", "grader", "fields")
 _COLUMN = re.compile(r"\{([^{}]+)\}")
 _NEEDS = {"exact": "answer", "number": "answer", "choice": "answer", "math": "answer",
@@ -86,6 +87,8 @@ def _samples(path: Path, fields: Mapping[str, str]) -> Iterator[Sample]:
         except KeyError as error:
             raise UsageError(f"{path.name}, row {number} has no {error}",
                              hint=f"It has {', '.join(row)}.") from error
+        except ValueError as error:
+            raise UsageError(f"{path.name}, row {number}: {error}") from error
 
 
 def _sample(row: Row, fields: Mapping[str, str]) -> Sample:
@@ -99,7 +102,15 @@ def _sample(row: Row, fields: Mapping[str, str]) -> Sample:
     question = text("question")
     return Sample(text("id") or content_id(question), question,
                   text("answer") if "answer" in fields else None, text("group"), choices,
-                  text("setup"), text("tests"))
+                  text("setup"), text("tests"), _weight(text("weight")))
+
+
+def _weight(text: str) -> float:
+    """A weight above 0; 1 where there is none. Raises ValueError for anything else."""
+    weight = float(text or 1)
+    if not 0 < weight < math.inf:
+        raise ValueError(f"`weight` is {text!r:.60} but must be a number above 0")
+    return weight
 
 
 def _filled(row: Row, spec: str) -> str:

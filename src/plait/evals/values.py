@@ -40,7 +40,8 @@ class Sample:
     ``target`` is the right answer in the form that the suite's grader reads (None where the grader
     needs none); ``group`` is its level, tier or subject, empty where there is none. ``choices``
     belong to multiple choice; ``setup`` and ``tests`` (Python, run before and after the answer) to
-    code.
+    code. ``weight``: how much it counts in a search of `plait tune`; it changes no answer and no
+    grade, so it is no part of the digest.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Sample:
     choices: tuple[str, ...] = ()
     setup: str = ""
     tests: str = ""
+    weight: float = 1.0
 
     @property
     def digest(self) -> str:

@@ -45,6 +45,8 @@ class Decision:
     policy: str
     plan: Plan
     inputs: tuple[str, ...]
+    instead: str = ""
+    """Why what was decided on may not run, so that the plan is sequential; empty where it may."""
 
     @property
     def why(self) -> str:

@@ -59,9 +59,10 @@ class Run:
         widths = [w for w in (plan.width, request.budget.width) if w is not None]
         self.width = min(widths, default=NO_WIDTH_LIMIT)
         self.contenders = 0
+        self.committed = ""
         self.errors: list[EngineError] = []
         self._engines = engines
-        self._started = anyio.current_time()
+        self.began = anyio.current_time()
         self._threads = 1
         self._refusals: set[str] = set()
         self._clocks: dict[str, int] = {}
@@ -71,7 +72,7 @@ class Run:
 
     def now(self) -> float:
         """Seconds since this run began."""
-        return anyio.current_time() - self._started
+        return anyio.current_time() - self.began
 
     # --- the root ------------------------------------------------------------------------------
 
@@ -177,7 +178,11 @@ class Run:
                 child.cancel("cancelled from outside")
 
     async def _attempts(self, child: ScheduledChild) -> Outcome:
-        """Run the body; once more, alone, if the engine failed it and may do better."""
+        """Run the body; once more, alone, if the engine failed it and may do better.
+
+        A call that the engine's link has tried in vain again and again is not tried once more: an
+        engine that is going down must not get many times the load.
+        """
         for attempt in range(self.plan.retries + 1):
             if attempt:
                 clock = child.thread.clock if child.thread else child.start_clock
@@ -192,7 +197,8 @@ class Run:
                 self.errors.append(error)
                 for below in thread.children:
                     below.cancel("the thread above has failed")
-                again = error.retryable and attempt < self.plan.retries
+                again = (error.retryable and not error.exhausted
+                         and attempt < self.plan.retries)
                 what = "tried again" if again else "given up"
                 self.emit(Noted(self.now(), child.name, f"{error}; {what}", warning=True))
                 if not again:

@@ -131,6 +131,9 @@ class ScheduledThread:
         self.proposed = answer
 
     def commit(self, text: str) -> None:
+        if not text:
+            return
+        self.run.committed += text
         self.run.emit(Committed(self.run.now(), self.name, text))
 
     # --- children ------------------------------------------------------------------------------

@@ -122,6 +122,7 @@ class Writing:
                 stop=self._until.strings + self._sampling.stop,
                 stop_ids=self._until.ids + self._sampling.stop_ids,
                 seed=thread.next_seed(self._sampling),
+                session=run.id,
             )
             self._asked_at = anyio.current_time()
             self._written = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -27,6 +27,7 @@ class Reply:
     cut after so many. ``gate``: an event to wait for after ``gate_after`` pieces. ``usage`` and
     ``done`` tell whether those parts of the stream are sent; ``raw`` replaces all of it.
     ``seconds``: how long the text takes, its pieces at even distances; 0: no time at all.
+    ``counts`` go over the usage, of a server that counts otherwise, or lies.
     """
 
     text: str | Sequence[str] = ""
@@ -47,6 +48,7 @@ class Reply:
     raw: Sequence[bytes] | None = None
     content_type: str = "text/event-stream"
     seconds: float = 0.0
+    counts: Mapping[str, object] = field(default_factory=dict)
 
 
 class Model(Protocol):
@@ -103,13 +105,19 @@ class Writing:
             end -= len(piece)
         return kept, stop, "stop"
 
-    def _usage(self) -> dict[str, object]:
+    def usage(self) -> dict[str, object]:
+        """What the server says of the tokens."""
         prompt = self._body.get("prompt", "")
         if "messages" in self._body:
             prompt = self._upstream.render(self._body["messages"])
         length = len(cut_pieces(prompt)) if isinstance(prompt, str) else len(prompt)
-        return {"prompt_tokens": length, "completion_tokens": self._generated,
-                "prompt_tokens_details": {"cached_tokens": self._reply.cached}}
+        count = max(1, int(self._body.get("n") or 1))
+        return {"prompt_tokens": length, "completion_tokens": self._generated * count,
+                "total_tokens": length + self._generated * count,
+                "prompt_tokens_details": {"cached_tokens": self._reply.cached},
+                "completion_tokens_details": {
+                    "reasoning_tokens": len(self._reply.thoughts) * count},
+                **self._reply.counts}
 
     def _shown(self, piece: str) -> str:
         """The text of a piece as it is sent."""
@@ -129,7 +137,7 @@ class Writing:
 
     def _tail(self) -> Iterator[dict[str, object]]:
         if self._reply.usage and (self._body.get("stream_options") or {}).get("include_usage"):
-            yield {"choices": [], "usage": self._usage()}
+            yield {"choices": [], "usage": self.usage()}
 
     def completion(self) -> Iterator[dict[str, object]]:
         """Objects of ``/v1/completions``."""
@@ -142,23 +150,48 @@ class Writing:
 
     def chat(self) -> Iterator[dict[str, object]]:
         """Objects of ``/v1/chat/completions``."""
-        yield {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}
+        yield {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""},
+                            "finish_reason": None}]}
         for thought in self._reply.thoughts:
             choice = self._choice(thought, last=False)
             yield {"choices": [{**choice, "delta": {self._reply.thoughts_field: thought}}]}
         for number, piece in enumerate(self._pieces, 1):
             choice = self._choice(piece, number == len(self._pieces) and not self._calls)
             if self._body.get("logprobs"):
-                choice["logprobs"] = {"content": [{"token": piece, "logprob": -0.5}]}
+                choice["logprobs"] = {"content": [_logprob(piece)]}
             yield {"choices": [{**choice, "delta": {"content": self._shown(piece)}}]}
         for number, (piece, call) in enumerate(self._calls, 1):
             choice = self._choice(piece, number == len(self._calls))
             yield {"choices": [{**choice, "delta": {"tool_calls": [call]}}]}
         yield from self._tail()
 
+    def whole_chat(self) -> dict[str, object]:
+        """The answer of ``/v1/chat/completions`` that is not streamed."""
+        message: dict[str, object] = {"role": "assistant", "content": self._text()}
+        if self._reply.thoughts:
+            message[self._reply.thoughts_field] = "".join(self._reply.thoughts)
+        if self._calls:
+            message["content"] = self._text() or None
+            message["tool_calls"] = _whole_calls(call for _, call in self._calls)
+        logprobs = [_logprob(piece) for piece in self._pieces]
+        return self._whole({"message": message, "logprobs": {"content": logprobs}
+                            if self._body.get("logprobs") else None})
+
+    def whole_completion(self) -> dict[str, object]:
+        """The answer of ``/v1/completions`` that is not streamed."""
+        return self._whole({"text": self._text(), "logprobs": None})
+
+    def _text(self) -> str:
+        return "".join(self._shown(piece) for piece in self._pieces)
+
+    def _whole(self, choice: dict[str, object]) -> dict[str, object]:
+        count = max(1, int(self._body.get("n") or 1))
+        choices = [{**self._choice("", last=True), **choice, "index": i} for i in range(count)]
+        return {"choices": choices, **({"usage": self.usage()} if self._reply.usage else {})}
+
     def native(self) -> Iterator[dict[str, object]]:
         """Objects of llama.cpp's ``/completion``."""
-        usage = self._usage()
+        usage = self.usage()
         count = 0
         for count, piece in enumerate(self._pieces, 1):
             entry: dict[str, object] = {"content": piece, "tokens": [self._upstream.token(piece)],
@@ -171,6 +204,27 @@ class Writing:
                "stopping_word": self._stop or "", "tokens_predicted": count,
                "tokens_evaluated": usage["prompt_tokens"],
                "timings": {"cache_n": self._reply.cached}}
+
+
+def _logprob(piece: str) -> dict[str, object]:
+    return {"token": piece, "logprob": -0.5, "bytes": list(piece.encode()), "top_logprobs": []}
+
+
+def _whole_calls(deltas: Iterable[dict[str, object]]) -> list[dict[str, object]]:
+    """The calls that ``deltas`` tell of, each in one piece."""
+    calls: dict[object, dict[str, object]] = {}
+    arguments: dict[object, str] = {}
+    for delta in deltas:
+        index, function = delta["index"], delta["function"]
+        assert isinstance(function, dict)
+        calls.setdefault(index, {**delta, "function": function})
+        arguments[index] = arguments.get(index, "") + function["arguments"]
+    for index, call in calls.items():
+        function = call["function"]
+        assert isinstance(function, dict)
+        call["function"] = {**function, "arguments": arguments[index]}
+        del call["index"]
+    return list(calls.values())
 
 
 def _cut_calls(

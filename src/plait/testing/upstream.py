@@ -55,7 +55,8 @@ class Upstream:
         models: Sequence[str] = ("tiny",), window: int = 4096, template: bool = True,
         known_by_owner: bool = True, key: str | None = None,
     ) -> None:
-        self._script = script
+        self.script = script
+        """What is written on the next calls; may be set anew between them."""
         self._dialect = dialect
         self._models = models
         self._window = window
@@ -65,10 +66,13 @@ class Upstream:
         self._ids: dict[str, int] = {}
         self._words: list[str] = []
         self._changed = anyio.Event()
+        self._replies = 0
         self._runner: web.AppRunner | None = None
         self.calls = Calls()
         self.bodies: list[dict[str, Any]] = []
         """The body of every call that asked for text, in order."""
+        self.usages: list[dict[str, object]] = []
+        """The usage of every call that was written to its end, whether it was sent or not."""
         self.paths: list[str] = []
         """Every path that was asked for, in order."""
         self.headers: list[Mapping[str, str]] = []
@@ -82,19 +86,29 @@ class Upstream:
         """Paths that are not there."""
         self.failing: dict[str, int] = {}
         """Paths that answer with this status."""
+        self.strict = False
+        """True: a model that is not among those it serves is refused."""
+        self.answers: dict[str, object] = {}
+        """What further paths answer, each one JSON value; what was sent there is in `others`."""
+        self.others: list[tuple[str, bytes]] = []
+        """Path and body of every call that `answers` answered, in order."""
         self.url = ""
 
     async def __aenter__(self) -> Upstream:
-        app = web.Application()
+        await self.listen()
+        return self
+
+    async def listen(self, port: int = 0) -> None:
+        """Begin to serve; ``port`` 0: a free one."""
+        app = web.Application(client_max_size=2**26)
         app.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None,
                                      shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None,
@@ -134,7 +148,7 @@ class Upstream:
 
     def render(self, messages: Sequence[Body], open_end: bool = False) -> str:
         """``messages`` in this model's chat template."""
-        text = "".join(f"<|{m['role']}|>{m['content']}{_called(m)}{EOS}" for m in messages)
+        text = "".join(f"<|{m['role']}|>{m.get('content')}{_called(m)}{EOS}" for m in messages)
         return text.removesuffix(EOS) if open_end else f"{text}<|assistant|>"
 
     # --- endpoints -----------------------------------------------------------------------------
@@ -142,13 +156,17 @@ class Upstream:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         path = request.path
         self.paths.append(path)
-        if self._authorization not in (None, request.headers.get("Authorization")):
-            return _refuse(401, "wrong key")
-        if path in self.hidden:
-            return _refuse(404, "File Not Found")
-        if path in self.failing:
-            return _refuse(self.failing[path], "it fails")
-        body = orjson.loads(await request.read() or b"{}")
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
+        if path in self.answers:
+            self.others.append((request.path_qs, await request.read()))
+            return web.json_response(self.answers[path])
+        try:
+            body = orjson.loads(await request.read() or b"{}")
+        except orjson.JSONDecodeError:
+            return _refuse(400, "no JSON")
+        if not isinstance(body, dict):
+            return _refuse(400, "no object")
         if path in ("/v1/completions", "/v1/chat/completions") or (
             path == "/completion" and self._dialect == "llamacpp"
         ):
@@ -162,14 +180,25 @@ class Upstream:
             return web.Response(text=known)
         return web.json_response(known)
 
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        """Why a call gets nowhere, whatever it asks; None if it does."""
+        if self._authorization not in (None, request.headers.get("Authorization")):
+            return _refuse(401, "wrong key")
+        if request.path in self.hidden:
+            return _refuse(404, "File Not Found")
+        if request.path in self.failing:
+            return _refuse(self.failing[request.path], "it fails")
+        return None
+
     def _facts(self, path: str, body: Body) -> object:
         match (self._dialect, path):
             case (_, "/v1/models"):
                 window = {"max_model_len": self._window}
                 if self._dialect in ("llamacpp", "generic"):
                     window = {}
-                return {"data": [{"id": m, "owned_by": self._owner, **window}
-                                 for m in self._models]}
+                entry = {"object": "model", "created": 1_750_000_000, "owned_by": self._owner}
+                return {"object": "list",
+                        "data": [{"id": m, **entry, **window} for m in self._models]}
             case ("vllm", "/version"):
                 return {"version": "0.32.0"}
             case ("sglang", "/server_info"):
@@ -202,7 +231,7 @@ class Upstream:
     # --- text ----------------------------------------------------------------------------------
 
     def _reply(self, body: Body, number: int) -> Reply:
-        script = self._script
+        script = self.script
         if callable(script):
             if isinstance(body.get("prompt"), list):  # a script reads text
                 body = {**body, "prompt": "".join(self._words[i] for i in body["prompt"])}
@@ -221,15 +250,21 @@ class Upstream:
         self._count("started")
         how = "failed"
         try:
-            if body.get("tools") and not self.tools:
+            refusal = self._refusal(request.path, body)
+            if refusal is not None:
                 how = "refused"
-                return _refuse(400, NO_TOOLS)
+                return refusal
             reply = self._reply(body, number)
             if reply.status != 200:
                 how = "refused"
                 return web.Response(status=reply.status, headers=dict(reply.headers),
                                     body=orjson.dumps(reply.error))
-            response = web.StreamResponse(headers={"Content-Type": reply.content_type})
+            if not body.get("stream"):
+                response: web.StreamResponse = await self._whole(request, reply, body)
+                how = "finished"
+                return response
+            response = web.StreamResponse(
+                headers={"Content-Type": reply.content_type, **reply.headers})
             await response.prepare(request)
             if await self._write(request, response, reply, body):
                 how = "finished"
@@ -240,6 +275,46 @@ class Upstream:
         finally:
             self._count(how)
             self._count("open", -1)
+
+    def _refusal(self, path: str, body: Body) -> web.Response | None:
+        if body.get("tools") and not self.tools:
+            return _refuse(400, NO_TOOLS)
+        if wrong := _nonsense(body, chat="chat" in path):
+            return _refuse(400, wrong)
+        limit = body.get("max_tokens")
+        if not (limit is None or (isinstance(limit, int) and limit > 0)):
+            return _refuse(400, "max_tokens: a positive number is wanted")
+        model = body.get("model")
+        if self.strict and model not in self._models:
+            return web.json_response({"error": {
+                "message": f"The model `{model}` does not exist.", "type": "NotFoundError",
+                "param": "model", "code": "model_not_found"}}, status=404)
+        return None
+
+    async def _whole(self, request: web.Request, reply: Reply, body: Body) -> web.Response:
+        """The answer in one piece."""
+        if reply.gate is not None:
+            await reply.gate.wait()
+        await asyncio.sleep(reply.seconds)
+        if reply.break_after is not None:
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("broken off on purpose")
+        if reply.raw is not None:
+            return web.Response(body=b"".join(reply.raw), content_type=reply.content_type)
+        writing = Writing(self, reply, body, self._dialect)
+        chat = request.path == "/v1/chat/completions"
+        whole = writing.whole_chat() if chat else writing.whole_completion()
+        kind = "chat.completion" if chat else "text_completion"
+        self.usages.append(writing.usage())
+        return web.json_response({**self._envelope(body, kind), **whole}, headers=reply.headers)
+
+    def _envelope(self, body: Body, kind: str) -> dict[str, object]:
+        """What is around every answer of the OpenAI endpoints."""
+        self._replies += 1
+        return {"id": f"upstream-{self._replies}", "object": kind, "created": 1_750_000_000,
+                "model": body.get("model") or self._models[0],
+                "system_fingerprint": "fp_upstream"}
 
     async def _write(
         self, request: web.Request, response: web.StreamResponse, reply: Reply, body: Body
@@ -273,20 +348,47 @@ class Upstream:
 
     def _events(self, path: str, reply: Reply, body: Body) -> Iterator[bytes]:
         writing = Writing(self, reply, body, self._dialect)
+        around: dict[str, object] = {}
         if path == "/completion":
             objects = writing.native()
         elif path == "/v1/completions":
-            objects = writing.completion()
+            objects, around = writing.completion(), self._envelope(body, "text_completion")
         else:
-            objects = writing.chat()
+            objects, around = writing.chat(), self._envelope(body, "chat.completion.chunk")
         for data in objects:
-            yield b"data: " + orjson.dumps(data) + b"\n\n"
+            for one in _by_choice(data, body):
+                yield b"data: " + orjson.dumps({**around, **one}) + b"\n\n"
+        self.usages.append(writing.usage())
         if reply.done and path != "/completion":
             yield b"data: [DONE]\n\n"
 
 
+def _nonsense(body: Body, *, chat: bool) -> str:
+    """What no server could read of a question; empty if there is no such thing."""
+    messages, prompt = body.get("messages"), body.get("prompt", "")
+    if chat and not (isinstance(messages, list) and messages and all(
+            isinstance(m, dict) and "role" in m and isinstance(m.get("content"), str | list | None)
+            for m in messages)):
+        return "messages: a list of messages is wanted"
+    if not isinstance(prompt, str) and not (
+            isinstance(prompt, list) and all(isinstance(p, int | str) for p in prompt)):
+        return "prompt: text, or a list of texts or of token ids, is wanted"
+    return ""
+
+
 def _refuse(status: int, why: str) -> web.Response:
-    return web.json_response({"error": {"message": why, "code": status}}, status=status)
+    return web.json_response({"error": {"message": why, "type": "invalid_request_error",
+                                        "param": None, "code": status}}, status=status)
+
+
+def _by_choice(data: dict[str, object], body: Body) -> Iterator[dict[str, object]]:
+    """An object of a stream, once for each of the ``n`` choices that were asked for."""
+    choices = data.get("choices")
+    if not choices or not isinstance(choices, list):
+        yield data
+        return
+    for index in range(max(1, int(body.get("n") or 1))):
+        yield {**data, "choices": [{**choices[0], "index": index}]}
 
 
 def _called(message: Body) -> str:

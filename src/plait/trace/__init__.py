@@ -1,6 +1,6 @@
 """What happened in a run: recorded, stored, measured, and played on an ideal engine."""
 
-from plait.trace.jsonl import JsonlWriter, Recording, read_trace, write_trace
+from plait.trace.jsonl import JsonlWriter, Recording, encode_trace, read_trace, write_trace
 from plait.trace.log import Trace
 from plait.trace.metrics import Meter, Metrics, measure
 from plait.trace.simulate import (
@@ -21,6 +21,7 @@ __all__ = [
     "Trace",
     "attainable_speedup",
     "curve",
+    "encode_trace",
     "ideal_seconds",
     "measure",
     "read_trace",

@@ -47,6 +47,8 @@ class Attempt:
     """None while it runs, or if a retry took its place."""
     cut: int | None = None
     """The clock at which it was cancelled: that of its parent's join, step or end just then."""
+    origins: list[Place | None] = field(default_factory=list)
+    """What each piece waited for: where its clock comes from. None for the root's first one."""
     undecided: list[Attempt] = field(default_factory=list)
     """Cancelled children; what this thread does next says when it gave them up: a join that leaves
     them out is the one that cancelled them."""
@@ -56,17 +58,17 @@ class Attempt:
         """The clock after everything written and joined so far."""
         return self.clocks[-1] + self.tokens - self.points[-1]
 
-    def clock_at(self, tokens: int) -> int:
-        """The clock after the first ``tokens`` tokens and all joins so far up to there."""
-        tokens = min(tokens, self.tokens)
-        piece = bisect_right(self.points, tokens) - 1
-        return self.clocks[piece] + tokens - self.points[piece]
+    def place(self, tokens: int | None = None) -> Place:
+        """After the first ``tokens`` tokens (None: all) and all joins so far up to there."""
+        tokens = self.tokens if tokens is None else min(tokens, self.tokens)
+        return Place(self, tokens, bisect_right(self.points, tokens) - 1)
 
-    def raise_to(self, clock: int) -> None:
-        """A join: nothing comes before ``clock`` from here on."""
-        if clock > self.clock:
+    def raise_to(self, place: Place) -> None:
+        """A join: nothing comes before ``place`` from here on."""
+        if place.clock > self.clock:
             self.points.append(self.tokens)
-            self.clocks.append(clock)
+            self.clocks.append(place.clock)
+            self.origins.append(place)
 
     def give_up(self) -> None:
         """Cancelled children of this thread stop at the present clock."""
@@ -80,6 +82,19 @@ class Attempt:
         return [(clock, clock + end - point)
                 for point, clock, end in zip(self.points, self.clocks, ends, strict=True)
                 if end > point]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a thread: after ``tokens`` of its tokens, in the given piece of its clock."""
+
+    attempt: Attempt
+    tokens: int
+    piece: int
+
+    @property
+    def clock(self) -> int:
+        return self.attempt.clocks[self.piece] + self.tokens - self.attempt.points[self.piece]
 
 
 class Clocks:
@@ -100,14 +115,16 @@ class Clocks:
 
     def started(self, event: Started) -> Attempt:
         parent = None if event.parent is None else self[event.parent]
-        clock = 0 if parent is None else parent.clock_at(event.at)
-        clock = max([clock, *(self[name].clock for name in event.after)])
+        waits = [] if parent is None else [parent.place(event.at)]
+        waits += [self[name].place() for name in event.after]
         if event.attempt and event.thread in self._now:
-            clock = max(clock, self._now[event.thread].clock)
+            waits.append(self._now[event.thread].place())
         elif parent is not None:
             parent.give_up()
+        origin = max(waits, key=_clock, default=None)
         depth = 0 if parent is None else parent.depth + 1
-        attempt = Attempt(event.thread, event.role, parent, depth, [0], [clock])
+        attempt = Attempt(event.thread, event.role, parent, depth, [0],
+                          [0 if origin is None else origin.clock], origins=[origin])
         self.attempts.setdefault(event.thread, []).append(attempt)
         self._now[event.thread] = attempt
         if parent is None:
@@ -122,7 +139,8 @@ class Clocks:
 
     def joined(self, event: Joined) -> Attempt:
         attempt = self[event.thread]
-        attempt.raise_to(max((self[name].clock for name in event.children), default=0))
+        if event.children:
+            attempt.raise_to(max((self[name].place() for name in event.children), key=_clock))
         if attempt.undecided:
             attempt.undecided = [c for c in attempt.undecided if c.thread not in event.children]
         attempt.give_up()
@@ -143,3 +161,7 @@ class Clocks:
             attempt.cut = parent.clock
         else:
             parent.undecided.append(attempt)
+
+
+def _clock(place: Place) -> int:
+    return place.clock

@@ -22,6 +22,7 @@ from plait.errors import TraceError
 from plait.trace.codec import encode, from_dict
 from plait.version import VERSION
 
+_HEADER = orjson.dumps({"plait_trace": SCHEMA, "version": VERSION})
 BATCH = 32
 """Chunks of streams that may wait for the next write."""
 
@@ -50,7 +51,7 @@ class JsonlWriter:
             self._file = self.path.open("wb", buffering=0)
         except OSError as error:
             raise TraceError(f"cannot write the trace file {path}: {error.strerror}") from error
-        self._waiting: list[bytes] = [orjson.dumps({"plait_trace": SCHEMA, "version": VERSION})]
+        self._waiting: list[bytes] = [_HEADER]
         self.flush()
 
     def __call__(self, event: Event) -> None:
@@ -92,6 +93,11 @@ def write_trace(path: str | Path, events: Iterable[Event]) -> None:
                 writer(event)
         except OSError as error:
             raise TraceError(f"cannot write the trace file {path}: {error.strerror}") from error
+
+
+def encode_trace(events: Iterable[Event]) -> bytes:
+    """A whole trace as the bytes of its file."""
+    return b"\n".join([_HEADER, *map(encode, events)]) + b"\n"
 
 
 def read_trace(path: str | Path) -> Recording:

@@ -27,7 +27,7 @@ BETS = 10
 """Sizes of bets on each side, from `SMALLEST` to `LARGEST` in equal factors."""
 SMALLEST, LARGEST = 0.06, 0.7
 STEP = 0.01
-"""How fine the confidence sequence is."""
+"""How fine the confidence sequence is, as a share of the reach of the mean."""
 
 Floats = npt.NDArray[np.float64]
 _SIZES = np.geomspace(SMALLEST, LARGEST, BETS)
@@ -62,12 +62,16 @@ def _mixture(logs: Floats) -> Floats:
 
 
 class Bets:
-    """An experiment in progress. `add` a difference, look, stop when you like."""
+    """An experiment in progress. `add` a difference, look, stop when you like.
 
-    def __init__(self, alpha: float = ALPHA) -> None:
+    ``reach``: the mean is known to lie between -reach and reach.
+    """
+
+    def __init__(self, alpha: float = ALPHA, *, reach: float = 1.0) -> None:
         self.alpha = alpha
         self.count = 0
-        self._means = np.arange(-1 + STEP, 1, STEP).round(10)
+        self._reach = reach
+        self._means = np.arange(-1 + STEP, 1, STEP).round(10) * reach
         self._centre = int(np.argmin(np.abs(self._means)))
         self._logs = np.zeros((len(self._means), len(_BETS)))
         self._top = np.ones(len(self._means))
@@ -109,5 +113,6 @@ class Bets:
         held = np.flatnonzero(self._top < 1 / self.alpha)
         if not len(held):
             return Sequence95(self.mean, self.mean)
-        low, high = self._means[held[0]] - STEP, self._means[held[-1]] + STEP
-        return Sequence95(max(-1.0, float(low)), min(1.0, float(high)))
+        step = STEP * self._reach
+        low, high = self._means[held[0]] - step, self._means[held[-1]] + step
+        return Sequence95(max(-self._reach, float(low)), min(self._reach, float(high)))

@@ -197,6 +197,8 @@ class Assembler:
     def _why(self, chunk: Chunk, piece: Piece) -> tuple[Finish, str | int | None]:
         if piece.finish == "length":
             return "length", None
+        if piece.finish == "content_filter":
+            return "filter", None
         if piece.finish != "stop":
             return "eos", None
         if piece.stop is not None:

@@ -126,7 +126,8 @@ class Call:
                     raise errors.broken_off(link.where)
                 return None
             if self._response is None:
-                self._response = await link.open(self._question.path, self._body)
+                self._response = await link.open(
+                    self._question.path, self._body, self._question.sampling.session)
                 if self._response.content_type == "application/json":
                     raise await self._not_streamed(self._response)
             data = await link.read(self._response)

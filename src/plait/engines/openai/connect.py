@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 import anyio
 import orjson
+from yarl import URL
 
 from plait.engines.openai import errors
 from plait.errors import EngineError, EngineOverloaded, UsageError
@@ -25,6 +26,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.25, 8.0
 MOST_ASKED_WAIT = 60.0
 """A server that asks for more patience than this gets none: the caller is told instead."""
 CONNECTIONS = 4096
+SESSION = "X-Session-ID"
+"""By what this says, vLLM's router and others choose a server where they hash."""
 STALE_CONNECTIONS = 3
 """Connections in a row that may turn out to be closed."""
 KEYS = ("PLAIT_API_KEY", "OPENAI_API_KEY")
@@ -44,6 +47,10 @@ def without_password(url: str) -> str:
     """``url`` as it may be shown: no user name, no password."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _timeout(idle: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=idle)
 
 
 class Link:
@@ -66,13 +73,16 @@ class Link:
 
     # --- one attempt ---------------------------------------------------------------------------
 
-    async def open(self, path: str, body: Mapping[str, object]) -> aiohttp.ClientResponse:
+    async def open(
+        self, path: str, body: Mapping[str, object], session: str = ""
+    ) -> aiohttp.ClientResponse:
         """POST ``body`` and give the reply once its headers are there; close it in the end.
 
-        Raises `EngineError` for anything but a success.
+        ``session`` goes into the header by which routers keep calls together. Raises `EngineError`
+        for anything but a success.
         """
         try:
-            response = await self._send(path, body)
+            response = await self._send(path, body, session)
             if response.status >= 300:
                 async with response:
                     raise await self._refusal(response)
@@ -105,22 +115,33 @@ class Link:
             return content.decode("utf-8", "replace")
 
     async def _send(
-        self, path: str, body: Mapping[str, object] | None
+        self, path: str, body: Mapping[str, object] | None, session: str = ""
     ) -> aiohttp.ClientResponse:
-        """One request, up to the headers of its reply.
+        """One request, up to the headers of its reply."""
+        if body is None:
+            return await self.send("GET", path)
+        headers = {"Content-Type": "application/json"}
+        if session:
+            headers[SESSION] = session
+        return await self.send("POST", path, orjson.dumps(body), headers)
+
+    async def send(
+        self, method: str, path: str, data: bytes | None = None,
+        headers: Mapping[str, str] | None = None, *, idle: float | None = None,
+    ) -> aiohttp.ClientResponse:
+        """Any request, as it is, with our key; up to the headers of its reply, whatever they say.
 
         A server may have closed a pooled connection in the moment in which we take it; then the
         next one is taken, a few times. Nothing has been answered, so nothing is done twice.
+        ``idle`` replaces the link's own. Raises what `errors.NETWORK` lists.
         """
         session = await self._current_session()
-        method, data, headers = "GET", None, {}
-        if body is not None:
-            method, data = "POST", orjson.dumps(body)
-            headers = {"Content-Type": "application/json"}
+        url = URL(self._root + path, encoded=True)
+        timeout = _timeout(self.idle if idle is None else idle)
         for left in reversed(range(STALE_CONNECTIONS)):
             try:
-                return await session.request(
-                    method, self._root + path, data=data, headers=headers)
+                return await session.request(method, url, data=data, headers=headers,
+                                             timeout=timeout, allow_redirects=False)
             except aiohttp.ClientConnectorError:
                 raise
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
@@ -137,6 +158,7 @@ class Link:
     async def pause(self, error: EngineError, attempt: int) -> None:
         """Wait before attempt number ``attempt`` + 1; raise ``error`` if there shall be none."""
         if not error.retryable or attempt >= self._retries:
+            error.exhausted = attempt > 0
             raise error
         wait = min(LONGEST_WAIT, FIRST_WAIT * 2**attempt)
         # Callers that failed together must not come back together; spread them over the last
@@ -168,11 +190,9 @@ class Link:
         loop = asyncio.get_running_loop()
         if self._session is None or self._loop is not loop or self._session.closed:
             old = self._session
-            timeout = aiohttp.ClientTimeout(
-                total=None, sock_connect=CONNECT_SECONDS, sock_read=self.idle)
             keyed = self._key and "@" not in urlsplit(self._root).netloc
             self._session = session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS), timeout=timeout,
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS), timeout=_timeout(self.idle),
                 headers={"Authorization": f"Bearer {self._key}"} if keyed else {})
             self._loop = loop
             if old is not None:

@@ -22,6 +22,7 @@ from functools import partial
 import anyio
 
 from plait.core import Chunk, Message, Prompt, Request, Sampling
+from plait.core.reading import THINK, LiveAnswer
 from plait.engines.openai import opening, wire
 from plait.engines.openai.call import OLD_LIMIT, Call, Desk, Question
 from plait.engines.openai.connect import Link
@@ -41,7 +42,8 @@ class OpenAIEngine:
 
     ``model``: which one to ask for; found out if the server has just one. ``dialect``: what kind
     of server it is; found out if not given. ``idle``: seconds of silence after which a server
-    counts as gone. ``retries``: how often a call is tried again before its first token.
+    counts as gone. ``retries``: how often a call is tried again before its first token. ``link``: a
+    way to the server that is there already.
     """
 
     name = "openai"
@@ -49,11 +51,12 @@ class OpenAIEngine:
     def __init__(
         self, base_url: str, model: str | None = None, *, key: str | None = None,
         dialect: Name | None = None, idle: float = 120.0, retries: int = 3,
+        link: Link | None = None,
     ) -> None:
         if dialect is not None and dialect not in BY_NAME:
             raise UsageError(f"unknown dialect {dialect!r}",
                              hint=f"Known: {', '.join(BY_NAME)}.")
-        self._link = Link(base_url, key=key, idle=idle, retries=retries)
+        self._link = link or Link(base_url, key=key, idle=idle, retries=retries)
         self._wanted = model
         self._dialect = BY_NAME[dialect] if dialect else None
         self._server: Server | None = None
@@ -65,6 +68,7 @@ class OpenAIEngine:
         self._rendered: dict[tuple[Message, ...], str] = {}
         self._can_render = True
         self._takes_schemas = True
+        self._thinks: bool | None = None
 
     def __repr__(self) -> str:
         return f"OpenAIEngine({self._link.where!r}, {self.model!r})"
@@ -73,6 +77,16 @@ class OpenAIEngine:
     def base_url(self) -> str:
         """The server's address without ``/v1`` and without a password."""
         return self._link.where
+
+    @property
+    def link(self) -> Link:
+        """The way to the server, for requests that are none of an engine's."""
+        return self._link
+
+    def for_model(self, model: str) -> OpenAIEngine:
+        """Another model of the same server, over the same connections; close only one of them."""
+        name = self._server.dialect.name if self._server else None
+        return OpenAIEngine(self._link.where, model, dialect=name, link=self._link)
 
     @property
     def model(self) -> str:
@@ -133,8 +147,11 @@ class OpenAIEngine:
 
     async def open(self, request: Request, protocol: str | None) -> Opening:
         """Messages for our own methods, text in the chat template for a protocol."""
-        return await opening.make_opening(
-            request, protocol, await self.connect(), self._render_tokens_or_text)
+        server = await self.connect()
+        made = await opening.make_opening(request, protocol, server, self._render_tokens_or_text)
+        if protocol is not None or not server.has_template:
+            return made
+        return replace(made, live=partial(LiveAnswer, await self._opens_thoughts()))
 
     async def token_counts(self, texts: Sequence[str]) -> list[int | None]:
         """Into how many tokens the model cuts each text, special tokens counted as one; None
@@ -217,6 +234,17 @@ class OpenAIEngine:
         if server.dialect.tokenizes:
             return await opening.render_tokens(self._link, server.model, messages)
         raise EngineRefused(f"{self.base_url} does not apply chat templates to text")
+
+    async def _opens_thoughts(self) -> bool:
+        """Does the chat template open the model's thoughts by itself? Asked once; False where the
+        server does not show its template."""
+        if self._thinks is None:
+            try:
+                shown = await self._render_tokens_or_text((Message("user", "?"),))
+                self._thinks = shown.text.rstrip().endswith(THINK)
+            except EngineError:
+                self._thinks = False
+        return self._thinks
 
     # --- what calls ask ------------------------------------------------------------------------
 

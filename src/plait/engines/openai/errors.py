@@ -91,7 +91,7 @@ def from_stream(data: object, where: str) -> EngineError | None:
     if found is None:
         return None
     code = found.get("code") if isinstance(found, Mapping) else None
-    words = _said(data) or "it did not say why"
+    words = said_in(data) or "it did not say why"
     return _by_code(code if isinstance(code, int) else 0, words, where, None)
 
 
@@ -138,19 +138,19 @@ def _words(body: bytes) -> str:
     except orjson.JSONDecodeError:
         text = body.decode("utf-8", "replace").strip()
         return "" if text.startswith("<") else text[:_MOST_WORDS]
-    return _said(data)[:_MOST_WORDS]
+    return said_in(data)[:_MOST_WORDS]
 
 
-def _said(data: object) -> str:
+def said_in(data: object) -> str:
     """The message inside any of the known shapes of an error object, else ``""``."""
     if isinstance(data, str):
         return data
     if isinstance(data, list):
-        return "; ".join(filter(None, map(_said, data)))
+        return "; ".join(filter(None, map(said_in, data)))
     if not isinstance(data, Mapping):
         return ""
     for key in ("error", "message", "detail", "msg"):
-        if said := _said(data.get(key)):
+        if said := said_in(data.get(key)):
             field = data.get("loc") if key == "msg" else None
             return f"{'.'.join(map(str, field))}: {said}" if isinstance(field, list) else said
     return ""

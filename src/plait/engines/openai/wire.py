@@ -5,7 +5,8 @@ Three kinds of request: a text completion (``/v1/completions``), llama.cpp's own
 writes its body and one that reads an object of its stream into a `Piece`.
 
 Only what was set is sent, so that a server's own defaults hold for the rest; the temperature is
-always sent, since plait's default (0, greedy) is nobody else's. ``Sampling.extra`` goes on top as
+always sent, since plait's default (0, greedy) is nobody else's, unless the sampling says that the
+server's own is wanted. ``Sampling.extra`` goes on top as
 it is, except that we always stream.
 """
 
@@ -108,7 +109,7 @@ def messages_json(messages: Sequence[Message], dialect: Dialect = GENERIC) -> li
 
 
 def _message(message: Message, dialect: Dialect) -> Body:
-    body: Body = {"role": message.role, "content": message.content}
+    body: Body = {**message.extra, "role": message.role, "content": message.content}
     if message.role == "tool":
         body["tool_call_id"] = message.call_id
     if message.calls:
@@ -139,7 +140,7 @@ def native_body(model: str, prompt: Prompt, sampling: Sampling) -> Body:
 
 
 def _sampled(sampling: Sampling) -> Body:
-    body: Body = {"temperature": sampling.temperature}
+    body: Body = {} if sampling.engine_default else {"temperature": sampling.temperature}
     if sampling.top_p < 1:
         body["top_p"] = sampling.top_p
     if sampling.top_k > 0:
@@ -234,12 +235,19 @@ def _piece(
 
 
 def read_usage(data: Mapping[str, Any] | None) -> Usage | None:
-    """The ``usage`` object of a stream."""
-    if not data or data.get("completion_tokens") is None:
+    """The ``usage`` object of a stream; None if it has no count of tokens in it."""
+    generated = _count(data, "completion_tokens")
+    if data is None or generated is None:
         return None
-    details = data.get("prompt_tokens_details") or {}
-    return Usage(data.get("prompt_tokens") or 0, details.get("cached_tokens") or 0,
-                 data["completion_tokens"])
+    details = data.get("prompt_tokens_details")
+    return Usage(_count(data, "prompt_tokens") or 0, _count(details, "cached_tokens") or 0,
+                 generated)
+
+
+def _count(data: object, name: str) -> int | None:
+    """A number of tokens; None for anything else that a server may say in its place."""
+    value = data.get(name) if isinstance(data, Mapping) else None
+    return value if type(value) is int and value >= 0 else None
 
 
 def _first_choice(data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from plait.evals.report import svg
 from plait.evals.report.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Scale
 from plait.evals.summary import ArmSummary, Cell, Summary
+from plait.viewer.scale import compact, ticks
 
 BINS = [round(-3 + i * 0.5, 1) for i in range(13)]
 """Lower ends of the speedups' classes, as powers of two: from 1/8 to 8 and more."""
@@ -76,7 +77,7 @@ def _plane(summary: Summary, cost: str, colour: dict[str, int]) -> str:
         kind = f"s{colour[arm.name]}"
         body.append(svg.line(px, y(arm.accuracy.low), px, y(arm.accuracy.high), f"bar {kind}"))
         body.append(svg.dot(px, py, kind, f"{arm.name}: {arm.accuracy.estimate:.1%},"
-                            f" {svg.compact(of(arm) or 0.0)} {name}"))
+                            f" {compact(of(arm) or 0.0)} {name}"))
         inside = px < WIDTH - 120
         body.append(svg.text(px + (9 if inside else -9), py - 8, arm.name, "label",
                              "start" if inside else "end"))
@@ -98,9 +99,9 @@ def _speedups(summary: Summary, place: int, colour: dict[str, int]) -> str:
     y = Scale(0.0, most * 1.08, HEIGHT - BOTTOM, TOP)
     x = Scale(BINS[0], BINS[-1] + 0.5, LEFT, WIDTH - RIGHT)
     body = [svg.line(x(0.0), TOP, x(0.0), HEIGHT - BOTTOM, "one")]
-    for value in svg.ticks(0.0, most, 4, whole=True):
+    for value in ticks(0.0, most, 4, whole=True):
         body += [svg.line(LEFT, y(value), WIDTH - RIGHT, y(value), "grid"),
-                 svg.text(LEFT - 6, y(value) + 4, svg.compact(value), "tick", "end")]
+                 svg.text(LEFT - 6, y(value) + 4, compact(value), "tick", "end")]
     for power in (-3, -2, -1, 0, 1, 2, 3):
         label = f"{2**power}×" if power >= 0 else f"1/{2**-power}"
         body.append(svg.text(x(power), HEIGHT - BOTTOM + 16, label, "tick"))
@@ -141,9 +142,9 @@ def _forking(cells: Sequence[Cell], colour: dict[str, int], *, width: bool) -> s
     y = Scale(0.0, most, HEIGHT - BOTTOM, TOP)
     body = [] if width else svg.percent_axis(y, "forked")
     if width:
-        for value in svg.ticks(0.0, most, 5):
+        for value in ticks(0.0, most, 5):
             body += [svg.line(LEFT, y(value), WIDTH - RIGHT, y(value), "grid"),
-                     svg.text(LEFT - 6, y(value) + 4, svg.compact(value), "tick", "end")]
+                     svg.text(LEFT - 6, y(value) + 4, compact(value), "tick", "end")]
     body += _columns(labels, "")
     thick = min(26.0, (WIDTH - LEFT - RIGHT) / len(labels) / (len(arms) + 1)) if labels else 1.0
     for cell in cells:
@@ -201,15 +202,15 @@ def _stacks(arms: Sequence[ArmSummary], column: str, kinds: Sequence[int]) -> st
     end = TOP + 34 * len(rows) + 4
     x = Scale(0.0, most, LEFT + 50, WIDTH - RIGHT)
     body = []
-    for value in svg.ticks(0.0, most, 5):
+    for value in ticks(0.0, most, 5):
         body += [svg.line(x(value), TOP, x(value), end, "grid"),
-                 svg.text(x(value), end + 16, svg.compact(value), "tick")]
+                 svg.text(x(value), end + 16, compact(value), "tick")]
     for row, (arm_name, parts) in enumerate(rows):
         y, start = TOP + 34 * row + 5, 0.0
         short = arm_name if len(arm_name) <= 16 else arm_name[:15] + "…"
         body.append(svg.text(LEFT + 44, y + 16, short, "label", "end"))
         for kind, name in zip(kinds, names, strict=True):
-            shown = f"{arm_name}: {svg.compact(parts[name])} {name}"
+            shown = f"{arm_name}: {compact(parts[name])} {name}"
             body.append(svg.rect(x(start), y, x(start + parts[name]) - x(start), 24, f"p{kind}",
                                  shown))
             start += parts[name]

@@ -7,10 +7,11 @@ pointer rests on it. Names come from users and are escaped.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+
+from plait.viewer.scale import compact, ticks
 
 WIDTH, HEIGHT = 460, 280
 LEFT, RIGHT, TOP, BOTTOM = 56, 14, 14, 46
@@ -28,21 +29,6 @@ class Scale:
     def __call__(self, value: float) -> float:
         share = (value - self.low) / ((self.high - self.low) or 1.0)
         return self.start + min(1.0, max(0.0, share)) * (self.end - self.start)
-
-
-def ticks(low: float, high: float, about: int = 5, *, whole: bool = False) -> list[float]:
-    """Round values from ``low`` to ``high``, some ``about`` of them; ``whole``: no fractions."""
-    if not high > low:
-        return [low]
-    raw = (high - low) / about
-    if whole:
-        raw = max(1.0, raw)
-    power = 10.0 ** math.floor(math.log10(raw))
-    steps = (1, 2, 5, 10) if whole else (1, 2, 2.5, 5, 10)
-    step = next(m * power for m in steps if m * power >= raw * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
 
 
 def figure(body: Sequence[str], label: str, height: int = HEIGHT) -> str:
@@ -103,10 +89,3 @@ def _sideways(name: str) -> str:
     return (f'<text transform="translate(13 {y:.0f}) rotate(-90)" text-anchor="middle"'
             f' class="name">{escape(name)}</text>')
 
-
-def compact(value: float) -> str:
-    """``950``, ``1.2k``, ``3.4M``, ``0.25``."""
-    for limit, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
-            return f"{value / limit:.3g}{sign}"
-    return f"{value:.3g}"

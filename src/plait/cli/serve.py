@@ -1,0 +1,214 @@
+"""`plait serve`: the gateway. Any client of OpenAI's API asks it by one changed base URL."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, cast, get_args
+
+import anyio
+import typer
+from anyio import to_thread
+
+from plait.cli.settings import Settings, gather, load_settings
+from plait.cli.show import say
+from plait.core import Budget
+from plait.errors import UsageError
+from plait.policy import Breaker, BreakerSettings
+from plait.server.app import make_app
+from plait.server.choosing import THOUGHTS, Thoughts
+from plait.server.experiments import Experiments, read_experiments, recall
+from plait.server.gateway import Gateway
+from plait.server.keys import read_keys
+from plait.server.logs import RunLog, configure_logs
+from plait.server.metrics import GatewayMetrics, Observed
+from plait.server.redact import Texts
+from plait.server.serving import check_open, listen, serve
+from plait.server.settings import GatewaySettings
+from plait.server.store import Limits, Store, StoreSettings
+from plait.server.telemetry import open_telemetry
+from plait.server.watch import Watcher
+from plait.solve import Runtime
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+TABLE = "serve"
+PORT = 8080
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """Settings of this command alone: the table ``[serve]``, and ``PLAIT_SERVE_*``."""
+
+    host: str = "127.0.0.1"
+    port: int = PORT
+    keys: str | None = None
+    no_keys: bool = False
+    thoughts: str = "full"
+    streams: int | None = None
+    running: int = 512
+    waiting: int = 1024
+    queue_seconds: float = 30.0
+    heartbeat: float = 10.0
+    drain_seconds: float = 30.0
+    store: str | None = None
+    texts: str = "keep"
+    keep_days: float = 30.0
+    keep_megabytes: float = 2000.0
+    experiments: str | None = None
+    json_logs: bool = False
+
+    def __post_init__(self) -> None:
+        if self.thoughts not in THOUGHTS:
+            raise UsageError(f"`thoughts` is {self.thoughts!r:.40}",
+                             hint=f"Known: {', '.join(THOUGHTS)}.")
+        if self.texts not in get_args(Texts):
+            raise UsageError(f"`texts` is {self.texts!r:.40}",
+                             hint=f"Known: {', '.join(get_args(Texts))}.")
+        for name in ("keep_days", "keep_megabytes", "streams", "running", "waiting",
+                     "queue_seconds", "heartbeat", "drain_seconds"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise UsageError(f"`{name}` is {value!r} but must be above 0")
+
+
+KNOWN = {f.name: str(f.type).split(" | ")[0] for f in fields(ServeSettings)}
+
+
+@app.command(name="serve")
+def command(  # noqa: PLR0913 - typer makes an option of every argument
+    engine: Annotated[str | None, typer.Option(help="`nano`, or the base URL of a server."
+                                               " [default: nano]")] = None,
+    model: Annotated[str | None, typer.Option(help="For requests that name no model.")] = None,
+    host: Annotated[str | None, typer.Option(help="Where to listen. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help=f"[default: {PORT}]")] = None,
+    keys: Annotated[str | None, typer.Option(metavar="FILE", help="Keys of clients; `plait key` "
+                                             "makes them.")] = None,
+    no_keys: Annotated[bool | None, typer.Option("--no-keys", help="Let everybody who reaches it "
+                                                 "use it.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Who decides for requests that choose nothing:"
+                                               " auto, sequential, fixed, threshold, or a policy "
+                                               "file, *.toml.")] = None,
+    method: Annotated[str | None, typer.Option(help="The method for requests that choose nothing."
+                                               )] = None,
+    protocol: Annotated[str | None, typer.Option(help="The wire format that the model writes."
+                                                 )] = None,
+    total_tokens: Annotated[int | None, typer.Option(min=1, help="The most tokens a request may "
+                                                     "have generated.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="The most time a request may take.")] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Threads at once.")] = None,
+    depth: Annotated[int | None, typer.Option(min=1, help="Levels of threads.")] = None,
+    cost: Annotated[float | None, typer.Option(help="The most a request may cost; needs prices."
+                                               )] = None,
+    thoughts: Annotated[str | None, typer.Option(help="How thoughts are streamed: full, summary "
+                                                 "or none. [default: full]")] = None,
+    streams: Annotated[int | None, typer.Option(min=1, help="Streams that the engine bears at "
+                                                "once. [default: found out, from 64 up to 1,024]"
+                                                )] = None,
+    running: Annotated[int | None, typer.Option(min=1, help="Requests at work. [default: 512]"
+                                                )] = None,
+    waiting: Annotated[int | None, typer.Option(min=1, help="Requests in the queue. [default: "
+                                                "1024]")] = None,
+    store: Annotated[str | None, typer.Option(metavar="FILE", help="Where runs are stored, or none."
+                                              " [default: a file for this port in ~/.local/state/"
+                                              "plait]")] = None,
+    texts: Annotated[str | None, typer.Option(help="Of prompts and answers: keep, redact or off."
+                                              )] = None,
+    experiments: Annotated[str | None, typer.Option(metavar="FILE", help="Live experiments.")
+                           ] = None,
+    json_logs: Annotated[bool | None, typer.Option("--json-logs", help="Log as JSON lines.")
+                         ] = None,
+    heartbeat: Annotated[float | None, typer.Option(help="Seconds of silence after which a stream "
+                                                    "gets a sign of life. [default: 10]")] = None,
+) -> None:
+    """Serve an OpenAI-compatible API that answers with parallel threads where that pays."""
+    common = {"engine": engine, "model": model, "policy": policy, "method": method,
+              "protocol": protocol, "total_tokens": total_tokens, "seconds": seconds,
+              "width": width, "depth": depth, "cost": cost}
+    own = {"host": host, "port": port, "keys": keys, "no_keys": no_keys, "thoughts": thoughts,
+           "streams": streams, "running": running, "waiting": waiting, "heartbeat": heartbeat,
+           "store": store, "texts": texts, "experiments": experiments, "json_logs": json_logs}
+    settings = load_settings(common, os.environ, Path.cwd())
+    serving = ServeSettings(**gather(KNOWN, own, os.environ, Path.cwd(), TABLE))  # type: ignore[arg-type]
+    anyio.run(_serve, settings, serving)
+
+
+def gateway_settings(settings: Settings, serving: ServeSettings) -> GatewaySettings:
+    """What the gateway is told. Raises `UsageError`."""
+    named = ("total_tokens", "critical_tokens", "seconds", "width", "depth", "cost")
+    most = Budget(**{n: v for n in named if (v := getattr(settings, n)) is not None})
+    return GatewaySettings(
+        method=settings.method, protocol=settings.protocol, policy=settings.decider(), most=most,
+        keys=read_keys(Path(serving.keys)) if serving.keys is not None else (),
+        thoughts=cast(Thoughts, serving.thoughts), running=serving.running,
+        waiting=serving.waiting, queue_seconds=serving.queue_seconds,
+        heartbeat=serving.heartbeat, drain_seconds=serving.drain_seconds)
+
+
+def store_settings(serving: ServeSettings) -> StoreSettings:
+    """What is kept of runs, and for how long. Raises `UsageError`."""
+    limits = Limits(days=serving.keep_days, size=int(serving.keep_megabytes * 1e6))
+    return StoreSettings(cast(Texts, serving.texts), limits)
+
+
+def store_path(serving: ServeSettings, port: int) -> Path | None:
+    """Where runs are stored: as was said, else a file for this port among the user's state; None:
+    nowhere."""
+    if serving.store == "none":
+        return None
+    if serving.store is not None:
+        return Path(serving.store)
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "plait" / f"runs-{port}.sqlite"
+
+
+async def _serve(settings: Settings, serving: ServeSettings) -> None:
+    told = gateway_settings(settings, serving)
+    check_open(serving.host, keys=bool(told.keys), without=serving.no_keys)
+    if serving.json_logs:
+        configure_logs()
+    sock = listen(serving.host, serving.port)
+    # asyncio does so only for sockets that were made with TCP's number; without it the parts of a
+    # reply wait for each other's acknowledgement, 40 ms.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    async with AsyncExitStack() as opened:
+        opened.callback(sock.close)
+        host, port = sock.getsockname()[:2]
+        gateway = await _open(settings, serving, told, port, opened)
+        shown = f"[{host}]" if ":" in host else host
+        await serve(make_app(gateway), gateway, sock, began=lambda: say(
+            f"listening on http://{shown}:{port}/v1, engine {settings.engine}"))
+
+
+async def _open(
+    settings: Settings, serving: ServeSettings, told: GatewaySettings, port: int,
+    opened: AsyncExitStack,
+) -> Gateway:
+    """The gateway with all that it needs, which ``opened`` closes in the end."""
+    path, store = store_path(serving, port), None
+    if path is not None:
+        store = await opened.enter_async_context(Store(path, store_settings(serving)))
+    breaker = Breaker(BreakerSettings())
+    runtime = await opened.enter_async_context(Runtime(
+        settings.engine, model=settings.model, roles=settings.engines(),
+        prices=settings.price_table(), breaker=breaker, streams=serving.streams))
+    watchers: list[Watcher] = [RunLog()]
+    telemetry = open_telemetry(os.environ)
+    if telemetry is not None:
+        opened.push_async_callback(to_thread.run_sync, telemetry.close)
+        watchers.append(telemetry)
+    experiments = None
+    if serving.experiments is not None:
+        found = read_experiments(serving.experiments)
+        experiments = Experiments(found, idle=lambda: gateway.admission.idle)
+        if store is not None:
+            await recall(experiments, store, [e.name for e in found])
+    gateway = Gateway(runtime, told, store=store, experiments=experiments, watchers=watchers,
+                      metrics=GatewayMetrics(Observed(
+                          admission=lambda: runtime.limiter.state,
+                          queued=lambda: gateway.admission.queued,
+                          breaker=lambda: breaker.standings(anyio.current_time()),
+                          store_lost=(lambda: store.lost) if store is not None else None)))
+    return gateway

@@ -1,0 +1,61 @@
+"""Which latencies are far out of what is usual, by a rolling percentile.
+
+An outlier took more than `FACTOR` times the `PERCENTILE` of the latest `WINDOW` runs of its kind.
+Before `KNOWN` runs nothing is usual yet. What is an outlier counts among the latest runs all the
+same, so that a load that changes for good stops being one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Hashable
+from math import ceil
+
+PERCENTILE = 0.95
+FACTOR = 2.0
+WINDOW = 200
+KNOWN = 20
+
+
+class Rolling:
+    """The latest ``size`` values, and percentiles of them. O(size) a value."""
+
+    def __init__(self, size: int = WINDOW) -> None:
+        self._latest: deque[float] = deque(maxlen=size)
+        self._sorted: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self._latest)
+
+    def add(self, value: float) -> None:
+        if len(self._latest) == self._latest.maxlen:
+            del self._sorted[bisect_left(self._sorted, self._latest[0])]
+        self._latest.append(value)
+        insort(self._sorted, value)
+
+    def percentile(self, share: float) -> float:
+        """The smallest value that at least ``share`` of them do not exceed. Raises `IndexError`
+        where there are none."""
+        return self._sorted[max(0, ceil(share * len(self._sorted)) - 1)]
+
+
+class Outliers:
+    """Judges runs of several kinds, each by its own."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[Hashable, Rolling] = {}
+
+    def add(self, kind: Hashable, seconds: float) -> bool:
+        """Remember a run of ``kind`` that took ``seconds``; is it an outlier?"""
+        latest = self._kinds.setdefault(kind, Rolling())
+        limit = self.limit(kind)
+        latest.add(seconds)
+        return limit is not None and seconds > limit
+
+    def limit(self, kind: Hashable) -> float | None:
+        """Seconds above which a run of ``kind`` is an outlier; None while nothing is usual."""
+        latest = self._kinds.get(kind)
+        if latest is None or len(latest) < KNOWN:
+            return None
+        return FACTOR * latest.percentile(PERCENTILE)

@@ -1,0 +1,160 @@
+"""The way of a response over an engine that knows chat completions only (`bridge`)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import aiohttp
+import orjson
+
+from plait.engines.openai import OpenAIEngine
+from plait.engines.openai.errors import NETWORK
+from plait.engines.openai.sse import Decoder
+from plait.server.bridge import chat_body
+from plait.server.choosing import Choice
+from plait.server.errors import ApiError
+from plait.server.exchange import Exchange
+from plait.server.fitting import Misfit
+from plait.server.forwarding import SILENCE, engine_error, network_error, object_in, usage_of
+from plait.server.gateway import Gateway
+from plait.server.passed import Passage
+from plait.server.passing import ask_for_usage, attend, bare, passed_info, server_of
+from plait.server.response_objects import (
+    call_item,
+    finished,
+    message_item,
+    new_response,
+    reasoning_item,
+)
+from plait.server.response_stream import ResponseEvents
+from plait.server.runs import Finish, Tokens
+from plait.server.streaming import EventSender
+
+PATH = "/v1/chat/completions"
+_FINISHES: dict[object, Finish] = {"length": "length", "content_filter": "content_filter"}
+
+
+async def bridge(
+    gateway: Gateway, exchange: Exchange, misfit: Misfit, body: Mapping[str, Any], choice: Choice
+) -> None:
+    """Answer a response by a chat completion of the engine's. Raises `ApiError`."""
+    server = server_of(gateway, misfit.why)
+    asked = await bare(gateway, body, choice)
+    chat = chat_body(asked)
+    if chat.get("stream") is True:
+        ask_for_usage(chat)
+    info = passed_info(server, exchange, asked, choice, "responses")
+    data = new_response(exchange.run, body, str(body.get("model") or info.model))
+
+    async def work(passage: Passage, sender: EventSender | None) -> None:
+        try:
+            response = await server.link.send(
+                "POST", PATH, orjson.dumps(chat), {"content-type": "application/json"},
+                idle=SILENCE)
+            async with response:
+                if sender is None:
+                    await _whole(exchange, response, data, passage)
+                else:
+                    await _stream(exchange, server, response, ResponseEvents(
+                        sender, exchange.run, data), data, passage)
+        except NETWORK as error:
+            raise network_error(error, server, None, spent=exchange.started) from error
+
+    await attend(gateway, exchange, misfit, info, work)
+
+
+async def _whole(
+    exchange: Exchange, response: aiohttp.ClientResponse, data: dict[str, Any], passage: Passage
+) -> None:
+    reply = await response.read()
+    found = object_in(reply)
+    if response.status >= 400 or found is None:
+        raise engine_error(max(response.status, 400) if found else 502, reply, response.headers)
+    choice = (found.get("choices") or [{}])[0]
+    message, run = choice.get("message") or {}, exchange.run
+    output = []
+    if thoughts := message.get("reasoning") or message.get("reasoning_content"):
+        output.append(reasoning_item(run, thoughts, summary=False))
+    calls = message.get("tool_calls") or ()
+    if message.get("content") or not calls:
+        output.append(message_item(run, message.get("content") or ""))
+    for number, call in enumerate(calls):
+        function = call.get("function") or {}
+        output.append(call_item(run, number, (
+            call.get("id") or "", function.get("name") or "", function.get("arguments") or "")))
+    usage = usage_of(found)
+    passage.used(usage, response.status)
+    finish = _FINISHES.get(choice.get("finish_reason"), "stop")
+    await exchange.reply_json(finished(data, output, finish, tokens_in(usage)))
+
+
+async def _stream(
+    exchange: Exchange, server: OpenAIEngine, response: aiohttp.ClientResponse,
+    events: ResponseEvents, data: dict[str, Any], passage: Passage,
+) -> None:
+    failed: ApiError | None = None
+    finish: object = None
+    usage: Mapping[str, Any] = {}
+    try:
+        if response.status >= 400:
+            raise engine_error(response.status, await response.read(), response.headers)
+        async for chunk in _chunks(response):
+            passage.token()
+            usage = usage_of(chunk) or usage
+            for choice in chunk.get("choices") or ():
+                finish = choice.get("finish_reason") or finish
+                await _delta(events, choice.get("delta") or {})
+        if finish is None:
+            raise ApiError(502, "the engine's stream broke off before its end",
+                           code="engine_failed", retry=False)
+    except NETWORK as error:
+        failed = network_error(error, server, None, spent=exchange.started)
+    except ApiError as error:
+        failed = error
+    if failed is not None:
+        if not exchange.started:
+            raise failed
+        await events.fail(failed)
+        return
+    await events.close()
+    passage.used(usage, response.status)
+    await events.end(finished(data, events.output, _FINISHES.get(finish, "stop"),
+                              tokens_in(usage)))
+
+
+async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
+    """The objects of a stream. Raises `ApiError` for an error among them, and for garbage."""
+    decoder = Decoder()
+    async for piece in response.content.iter_any():
+        for event in decoder.feed(piece):
+            if event.data.strip() == "[DONE]":
+                return
+            found = object_in(event.data.encode())
+            if found is None or "error" in found:
+                raise engine_error(502, event.data.encode(), {})
+            yield found
+
+
+async def _delta(events: ResponseEvents, delta: Mapping[str, Any]) -> None:
+    """One delta of a chat, as events of a response."""
+    if thought := delta.get("reasoning") or delta.get("reasoning_content"):
+        await events.think(thought)
+    if delta.get("content"):
+        await events.say(delta["content"])
+    for place, call in enumerate(delta.get("tool_calls") or ()):
+        function = call.get("function") or {}
+        await events.call(call.get("index", place), call.get("id") or "",
+                          function.get("name") or "", function.get("arguments") or "")
+
+
+def tokens_in(usage: Mapping[str, Any]) -> Tokens:
+    """What an engine says that it used; 0 where it does not say."""
+    def count(found: object, name: str) -> int:
+        value = found.get(name) if isinstance(found, Mapping) else None
+        return value if type(value) is int and value >= 0 else 0
+
+    return Tokens(count(usage, "prompt_tokens"),
+                  count(usage.get("prompt_tokens_details"), "cached_tokens"),
+                  count(usage, "completion_tokens"),
+                  count(usage.get("completion_tokens_details"), "reasoning_tokens"))

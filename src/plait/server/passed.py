@@ -1,0 +1,84 @@
+"""The record of a request that was passed through, in the events of any other run, so that store,
+metrics and viewer need to know of no second kind. Its texts are not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import anyio
+
+from plait.core import Result
+from plait.core.events import Answered, Asked, Ended, RunEnded, RunStarted, Started, Wrote
+from plait.server.watch import RunInfo, Watcher, watching
+from plait.trace import Meter, Metrics, Trace
+from plait.version import VERSION
+
+
+class Passage:
+    """Use as a context manager around the forwarding of a request."""
+
+    def __init__(self, watchers: Sequence[Watcher], info: RunInfo) -> None:
+        self._info = info
+        self._watching = watching(watchers, info)
+        self._began = anyio.current_time()
+        self._trace, self._meter = Trace(), Meter()
+        self._spoken = 0
+        self._ended = False
+        self.prompt = self.generated = 0
+
+    def _now(self) -> float:
+        return anyio.current_time() - self._began
+
+    def __enter__(self) -> Passage:
+        self._watched = self._watching.__enter__()
+        self._trace.subscribe(self._watched.event)
+        self._trace.subscribe(self._meter.feed)
+        info, emit = self._info, self._trace.emit
+        emit(RunStarted(0.0, info.run, info.question, info.engine, info.model, info.method or "",
+                        None, 0))
+        emit(Started(0.0, "0", None, "root", "thread", 0))
+        emit(Asked(0.0, "0", 0, info.max_tokens))
+        return self
+
+    def token(self) -> None:
+        """Something of the reply has come."""
+        if not self._spoken:
+            self._spoken = 1
+            self._trace.emit(Wrote(self._now(), "0", "", 1, estimated=True))
+
+    def used(self, usage: Mapping[str, Any], status: int) -> None:
+        """The reply is complete. ``usage`` as the engine reported it, in either API's words."""
+        if status >= 400:
+            return
+        self.prompt = _whole(usage, "prompt_tokens", "input_tokens")
+        self.generated = _whole(usage, "completion_tokens", "output_tokens")
+        details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+        cached = _whole(details, "cached_tokens") if isinstance(details, Mapping) else 0
+        now, emit = self._now(), self._trace.emit
+        if (more := self.generated - self._spoken) > 0:
+            emit(Wrote(now, "0", "", more))
+        emit(Answered(now, "0", "eos", self.prompt, cached, self.generated, not usage))
+        emit(Ended(now, "0", "done"))
+        emit(RunEnded(now, "answered", None, None, self._info.method or "", None))
+        self._watched.result = _result(self._info, self._meter.metrics())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._watching.__exit__(kind, error, trace)
+
+
+def _whole(found: Mapping[str, Any], *names: str) -> int:
+    """The first of ``names`` that is a count; 0 if none is."""
+    return next((v for n in names if type(v := found.get(n)) is int and v >= 0), 0)
+
+
+def _result(info: RunInfo, metrics: Metrics) -> Result:
+    return Result(
+        VERSION, None, None, "answered", info.method or "", None, None, metrics.threads,
+        metrics.forks, metrics.max_parallel, metrics.depth, metrics.total_tokens,
+        metrics.critical_path_tokens, metrics.prompt_tokens, metrics.cached_tokens,
+        metrics.inserted_tokens, metrics.wasted_tokens, metrics.estimated, metrics.wall_seconds)
