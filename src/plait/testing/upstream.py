@@ -156,7 +156,7 @@ class Upstream:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         path = request.path
         self.paths.append(path)
-        if (refusal := self._refusal(request)) is not None:
+        if (refusal := self._turned_away(request)) is not None:
             return refusal
         if path in self.answers:
             self.others.append((request.path_qs, await request.read()))
@@ -180,7 +180,7 @@ class Upstream:
             return web.Response(text=known)
         return web.json_response(known)
 
-    def _refusal(self, request: web.Request) -> web.Response | None:
+    def _turned_away(self, request: web.Request) -> web.Response | None:
         """Why a call gets nowhere, whatever it asks; None if it does."""
         if self._authorization not in (None, request.headers.get("Authorization")):
             return _refuse(401, "wrong key")
