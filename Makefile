@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install -q --python $(BIN)/python" || echo "$(BIN)/python -m pip install -q --disable-pip-version-check")
 
-.PHONY: demo test lint types fuzz bench test-live train clean
+.PHONY: demo test lint types fuzz bench bench-gateway test-live train clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "plait needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
@@ -43,7 +43,14 @@ bench: $(VENV)/.installed  ## the tables of README.md: engine, runtime overhead,
 	@$(BIN)/python -m benchmarks.eager
 	@$(BIN)/python -m benchmarks.countdown
 
-test-live: $(VENV)/.installed-dev  ## tests against real servers (llama.cpp, vLLM); installs them under .live/
+bench-gateway: $(VENV)/.installed-dev  ## the gateway beside others: conformance, cost, load (20 minutes)
+	@$(PIP) psutil
+	@bash tests/conformance/gateway/peers.sh
+	@$(BIN)/python -m tests.conformance.gateway.peers --markdown docs/gateway-conformance.md
+	@$(BIN)/python -m benchmarks.gateway
+	@$(BIN)/python -m benchmarks.gateway_load
+
+test-live: $(VENV)/.installed-dev  ## tests against real servers and clients; installs them under .live/
 	@bash tests/live/setup.sh
 	@$(BIN)/python -m pytest -m live
 
