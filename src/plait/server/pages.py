@@ -124,7 +124,7 @@ class _Guarded:
         exchange = Exchange(scope, receive, send, most_bytes=0,
                             patience=self._gateway.settings.patience)
         try:
-            key = self._gateway.keys.identify(exchange.headers)
+            key = self._gateway.keys.identify(exchange.headers, browser=True)
             if not key.admin:
                 raise ApiError(403, "only an administrator's key opens the viewer")
         except ApiError as error:
