@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 import pytest
+from yarl import URL
 
 from plait.core import Budget
 from plait.server.settings import GatewaySettings
@@ -142,6 +145,36 @@ async def test_a_body_too_large_is_refused() -> None:
         found = await served.chat(messages=[{"role": "user", "content": "x" * 2000}])
     assert found.status == 413
     assert found.error["code"] == "too_large"
+
+
+async def test_a_body_that_stops_coming_is_refused() -> None:
+    async with Upstream(ANSWER) as upstream, before(
+            upstream, GatewaySettings(patience=0.2)) as served:
+        host, port = served.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+                     b"content-length: 100\r\n\r\n{")
+        with anyio.fail_after(5):
+            got = await reader.read()  # up to the end: the connection is closed
+        writer.close()
+    assert got.startswith(b"HTTP/1.1 408")
+    assert b"no more of the body" in got
+
+
+async def test_words_of_a_client_end_no_header() -> None:
+    item = {"type": "x\r\nset-cookie: a=b"}
+    async with Upstream(ANSWER) as upstream, before(upstream) as served:
+        found = await served.post("/v1/responses", {"model": "tiny", "input": [item],
+                                                    "tools": []})
+    assert found.header("set-cookie") is None
+
+
+@pytest.mark.parametrize("path", ["/v1/%2e%2e/secret", "/v1/a/%2e%2e/%2e%2e/secret"])
+async def test_nothing_beside_v1_is_reached(path: str) -> None:
+    async with Upstream(ANSWER) as upstream, before(upstream) as served, served.session.get(
+            URL(served.url + path, encoded=True)) as reply:
+        assert reply.status == 404
+        assert (await reply.json())["error"]["message"].endswith("is not served here")
 
 
 async def test_paths_and_methods_that_are_not_there() -> None:

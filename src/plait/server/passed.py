@@ -27,6 +27,7 @@ class Passage:
         self._spoken = 0
         self._ended = False
         self.prompt = self.generated = 0
+        """Tokens, as far as the engine told; before, one for each piece that came."""
 
     def _now(self) -> float:
         return anyio.current_time() - self._began
@@ -44,6 +45,7 @@ class Passage:
 
     def token(self) -> None:
         """Something of the reply has come."""
+        self.generated += 1
         if not self._spoken:
             self._spoken = 1
             self._trace.emit(Wrote(self._now(), "0", "", 1, estimated=True))

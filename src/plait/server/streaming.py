@@ -30,6 +30,7 @@ class EventSender:
         self._exchange = exchange
         self._lock = anyio.Lock(fast_acquire=True)
         self._last = anyio.current_time()
+        self._over = False
         self.headers: dict[str, str] = {}
         """What the head says beside `HEADERS`; may change until it is sent."""
 
@@ -43,8 +44,10 @@ class EventSender:
         await self.raw(head + b"data: " + orjson.dumps(data) + b"\n\n")
 
     async def raw(self, data: bytes) -> None:
-        """Bytes that are events already."""
+        """Bytes that are events already. Nothing comes behind the end."""
         async with self._lock:
+            if self._over:
+                return
             if not self._exchange.started:
                 await self._exchange.start(200, {**HEADERS, **self.headers})
             self._last = anyio.current_time()
@@ -58,7 +61,9 @@ class EventSender:
     async def end(self, last: bytes = b"") -> None:
         """The stream is complete."""
         async with self._lock:
-            await self._exchange.write(last, more=False)
+            if not self._over:
+                self._over = True
+                await self._exchange.write(last, more=False)
 
     @asynccontextmanager
     async def beating(self, seconds: float) -> AsyncIterator[None]:
