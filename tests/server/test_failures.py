@@ -6,9 +6,11 @@ import asyncio
 
 import anyio
 import pytest
+from starlette.types import Message
 from yarl import URL
 
 from plait.core import Budget
+from plait.server.exchange import Exchange
 from plait.server.settings import GatewaySettings
 from plait.testing.replies import Reply
 from plait.testing.upstream import Upstream
@@ -162,11 +164,19 @@ async def test_a_body_that_stops_coming_is_refused() -> None:
 
 
 async def test_words_of_a_client_end_no_header() -> None:
-    item = {"type": "x\r\nset-cookie: a=b"}
-    async with Upstream(ANSWER) as upstream, before(upstream) as served:
-        found = await served.post("/v1/responses", {"model": "tiny", "input": [item],
-                                                    "tools": []})
-    assert found.header("set-cookie") is None
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    exchange = Exchange(scope, receive, send, most_bytes=0, patience=1.0)
+    exchange.extra["x-plait-reason"] = "it holds `x\r\nset-cookie: a=b`"
+    await exchange.reply_json({})
+    assert (b"x-plait-reason", b"it holds `x  set-cookie: a=b`") in sent[0]["headers"]
 
 
 @pytest.mark.parametrize("path", ["/v1/%2e%2e/secret", "/v1/a/%2e%2e/%2e%2e/secret"])

@@ -154,6 +154,6 @@ def server_of(gateway: Gateway, why: str, status: int = 400) -> OpenAIEngine:
     if server is None:
         if status == 404:
             raise ApiError(404, why, code="not_found")
-        raise invalid(f"the embedded engine cannot answer this: {why}. Start `plait serve --engine"
-                      " http://...` for a model that can")
+        raise invalid(f"the embedded engine cannot answer this: {why}. It takes plait started with"
+                      " `--engine http://...`, for a model that can")
     return server
