@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from plait.server.errors import GONE, ApiError, ClientGone, invalid
 from plait.server.keys import Key
+from plait.server.patience import within
 from plait.server.replays import Replay
 
 JSON = "application/json"
@@ -138,8 +139,7 @@ class Exchange:
 
     async def _deliver(self, message: dict[str, Any]) -> None:
         try:
-            with anyio.fail_after(self._patience):
-                await self._send(message)
+            await within(self._patience, self._send(message))
         except (TimeoutError, OSError) as error:
             raise ClientGone from error
 

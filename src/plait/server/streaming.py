@@ -38,10 +38,11 @@ class EventSender:
     def started(self) -> bool:
         return self._exchange.started
 
-    async def send(self, data: object, name: str = "") -> None:
-        """One event; ``name`` where the kind of stream names its events."""
+    async def send(self, *events: object, name: str = "") -> None:
+        """Some events in one write; ``name`` where the kind of stream names them."""
         head = f"event: {name}\n".encode() if name else b""
-        await self.raw(head + b"data: " + orjson.dumps(data) + b"\n\n")
+        await self.raw(b"".join(head + b"data: " + orjson.dumps(event) + b"\n\n"
+                                for event in events))
 
     async def raw(self, data: bytes) -> None:
         """Bytes that are events already. Nothing comes behind the end."""
