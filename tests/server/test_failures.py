@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import anyio
 import pytest
@@ -12,6 +13,7 @@ from yarl import URL
 from plait.core import Budget
 from plait.server.exchange import Exchange
 from plait.server.settings import GatewaySettings
+from plait.server.store import Store
 from plait.testing.replies import Reply
 from plait.testing.upstream import Upstream
 from tests.server.help import ANSWER, ASK, before
@@ -194,6 +196,13 @@ async def test_paths_and_methods_that_are_not_there() -> None:
     assert (wrong.status, wrong.header("allow")) == (405, "POST")
     assert nowhere.status == 404
     assert nowhere.error["type"] == "not_found_error"
+
+
+async def test_a_page_of_the_list_that_cannot_be_is_the_first(tmp_path: Path) -> None:
+    async with (Store(tmp_path / "runs.sqlite") as store, Upstream(ANSWER) as upstream,
+                before(upstream, store=store) as served):
+        for page in ("9" * 30, "9" * 5000, "-1", "x"):
+            assert (await served.get(f"/?page={page}")).status == 200
 
 
 async def test_an_engine_that_is_not_there() -> None:

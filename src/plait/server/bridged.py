@@ -18,7 +18,7 @@ from plait.server.exchange import Exchange
 from plait.server.fitting import Misfit
 from plait.server.forwarding import SILENCE, engine_error, network_error, object_in, usage_of
 from plait.server.gateway import Gateway
-from plait.server.passed import Passage
+from plait.server.passed import Passage, tokens_in
 from plait.server.passing import ask_for_usage, attend, bare, passed_info, server_of
 from plait.server.response_objects import (
     call_item,
@@ -28,7 +28,7 @@ from plait.server.response_objects import (
     reasoning_item,
 )
 from plait.server.response_stream import ResponseEvents
-from plait.server.runs import Finish, Tokens
+from plait.server.runs import Finish
 from plait.server.streaming import EventSender
 from plait.server.taps import TWINS
 
@@ -173,15 +173,3 @@ def _called(call: Mapping[str, Any]) -> tuple[str, str, str]:
     """Id, name and arguments of a call, or of a piece of one."""
     function = _object(call, "function")
     return _text(call, "id"), _text(function, "name"), _text(function, "arguments")
-
-
-def tokens_in(usage: Mapping[str, Any]) -> Tokens:
-    """What an engine says that it used; 0 where it does not say."""
-    def count(found: object, name: str) -> int:
-        value = found.get(name) if isinstance(found, Mapping) else None
-        return value if type(value) is int and value >= 0 else 0
-
-    return Tokens(count(usage, "prompt_tokens"),
-                  count(usage.get("prompt_tokens_details"), "cached_tokens"),
-                  count(usage, "completion_tokens"),
-                  count(usage.get("completion_tokens_details"), "reasoning_tokens"))

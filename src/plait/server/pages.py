@@ -44,7 +44,7 @@ class StoreSource:
             contains=wanted.text)
         correct = {"right": True, "wrong": False}.get(outcome)
         entries: list[Entry] = []
-        before = int(wanted.page) if wanted.page.isdecimal() else None
+        before = wanted.place
         while True:
             page = await self._store.runs(asked, limit=wanted.most, before=before)
             entries += [_entry(r) for r in page.runs if correct is None or r.correct is correct]
