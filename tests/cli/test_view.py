@@ -74,7 +74,7 @@ def test_pages_are_served_on_this_machine_until_it_is_stopped(
             assert re.fullmatch(r"http://127\.0\.0\.1:\d+/runs/run\.jsonl", address)
             assert "46+46=92" in httpx.get(address).text
             stranger = httpx.get(address, headers={"host": "evil.example"})
-            assert stranger.status_code == 400
+            assert stranger.status_code == 403
         finally:
             process.send_signal(signal.SIGINT)
         assert process.wait(10) in (0, 130)

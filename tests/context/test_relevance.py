@@ -3,22 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.context import clip, relevant, slices
+from plait.context import relevant, slices
 from plait.core import estimate_tokens
-
-
-def test_a_clipped_text_keeps_both_ends_and_says_what_is_missing() -> None:
-    text = "BEGIN " + "filler " * 500 + "END"
-    short = clip(text, 100)
-    assert short.startswith("BEGIN")
-    assert short.endswith("END")
-    assert f"about {estimate_tokens(text) - 100} tokens left out" in short
-    assert clip("short", 100) == "short"
-
-
-@given(st.text(max_size=400), st.integers(1, 60))
-def test_a_clipped_text_is_never_longer_than_its_mark_and_its_limit(text: str, limit: int) -> None:
-    assert estimate_tokens(clip(text, limit)) <= max(limit, 12)
 
 
 @given(st.text(alphabet="ab \n", max_size=500), st.integers(1, 40))

@@ -12,7 +12,7 @@ from plait.core import Plan, Result
 from plait.core.events import Decided, RunEnded, RunStarted, Started
 from plait.errors import UsageError
 from plait.policy import Breaker, BreakerSettings
-from plait.policy.breaker import Fate
+from plait.policy.breaker import MOST_LINES, Fate
 from plait.policy.outliers import KNOWN, Outliers, Rolling
 from plait.policy.reasons import REASONS, reason_word
 from plait.solve import Runtime, solve
@@ -38,6 +38,14 @@ def test_bad_runs_switch_the_method_off_for_this_model_only() -> None:
     assert breaker.refusal("plan", "other", 3) is None
     assert breaker.refusal("explore", "m", 3) is None
     assert breaker.refusal("sequential", "m", 3) is None
+
+
+def test_names_without_end_are_not_kept_without_end() -> None:
+    breaker = Breaker(SMALL)
+    for number in range(MOST_LINES + 10):
+        breaker.record("plan", f"m{number}", "good", float(number), number + 1.0)
+    models = [s.model for s in breaker.standings(1e6)]
+    assert models == [f"m{n}" for n in range(10, MOST_LINES + 10)]
 
 
 def test_a_few_bad_runs_among_good_ones_switch_nothing_off() -> None:

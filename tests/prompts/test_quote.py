@@ -92,6 +92,7 @@ def test_an_excerpt_keeps_both_ends_and_says_what_is_missing(text: str, most: in
         assert text.startswith(head)
         assert text.endswith(tail)
         assert len(head) + int(said) + len(tail) == len(text)
+        assert len(short) <= max(most, 32)
 
 
 def test_a_title_cannot_break_out_of_its_heading() -> None:

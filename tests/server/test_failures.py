@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import anyio
 import pytest
+from starlette.types import Message
+from yarl import URL
 
 from plait.core import Budget
+from plait.server.exchange import Exchange
 from plait.server.settings import GatewaySettings
+from plait.server.store import Store
 from plait.testing.replies import Reply
 from plait.testing.upstream import Upstream
 from tests.server.help import ANSWER, ASK, before
@@ -144,6 +151,44 @@ async def test_a_body_too_large_is_refused() -> None:
     assert found.error["code"] == "too_large"
 
 
+async def test_a_body_that_stops_coming_is_refused() -> None:
+    async with Upstream(ANSWER) as upstream, before(
+            upstream, GatewaySettings(patience=0.2)) as served:
+        host, port = served.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+                     b"content-length: 100\r\n\r\n{")
+        with anyio.fail_after(5):
+            got = await reader.read()  # up to the end: the connection is closed
+        writer.close()
+    assert got.startswith(b"HTTP/1.1 408")
+    assert b"no more of the body" in got
+
+
+async def test_words_of_a_client_end_no_header() -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    exchange = Exchange(scope, receive, send, most_bytes=0, patience=1.0)
+    exchange.extra["x-plait-reason"] = "it holds `x\r\nset-cookie: a=b`"
+    await exchange.reply_json({})
+    assert (b"x-plait-reason", b"it holds `x  set-cookie: a=b`") in sent[0]["headers"]
+
+
+@pytest.mark.parametrize("path", ["/v1/%2e%2e/secret", "/v1/a/%2e%2e/%2e%2e/secret"])
+async def test_nothing_beside_v1_is_reached(path: str) -> None:
+    async with Upstream(ANSWER) as upstream, before(upstream) as served, served.session.get(
+            URL(served.url + path, encoded=True)) as reply:
+        assert reply.status == 404
+        assert (await reply.json())["error"]["message"].endswith("is not served here")
+
+
 async def test_paths_and_methods_that_are_not_there() -> None:
     async with Upstream(ANSWER) as upstream, before(upstream) as served:
         wrong = await served.get("/v1/chat/completions")
@@ -151,6 +196,13 @@ async def test_paths_and_methods_that_are_not_there() -> None:
     assert (wrong.status, wrong.header("allow")) == (405, "POST")
     assert nowhere.status == 404
     assert nowhere.error["type"] == "not_found_error"
+
+
+async def test_a_page_of_the_list_that_cannot_be_is_the_first(tmp_path: Path) -> None:
+    async with (Store(tmp_path / "runs.sqlite") as store, Upstream(ANSWER) as upstream,
+                before(upstream, store=store) as served):
+        for page in ("9" * 30, "9" * 5000, "-1", "x"):
+            assert (await served.get(f"/?page={page}")).status == 200
 
 
 async def test_an_engine_that_is_not_there() -> None:

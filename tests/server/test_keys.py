@@ -21,6 +21,7 @@ from plait.testing.upstream import Upstream
 from tests.server.help import ANSWER, before, serving
 
 SECRET = "plait-a-long-random-key"
+BASIC = "Basic " + base64.b64encode(f"me:{SECRET}".encode()).decode()
 ADA = Key("ada", hash_key(SECRET), requests_per_minute=3)
 BOB = Key("bob", hash_key("another"), concurrent=1)
 
@@ -37,19 +38,24 @@ class Clock:
 
 @pytest.mark.parametrize("headers", [
     {"authorization": f"Bearer {SECRET}"}, {"authorization": f"bearer {SECRET}"},
-    {"x-api-key": SECRET},
-    {"authorization": "Basic " + base64.b64encode(f"me:{SECRET}".encode()).decode()}])
+    {"x-api-key": SECRET}])
 def test_a_key_is_known_however_it_comes(headers: dict[str, str]) -> None:
     assert KeyRing([BOB, ADA]).identify(headers).name == "ada"
 
 
 @pytest.mark.parametrize("headers", [
-    {}, {"authorization": "Bearer wrong"}, {"authorization": "Basic !!"},
+    {}, {"authorization": "Bearer wrong"}, {"authorization": BASIC},
     {"authorization": "Bearer"}, {"x-api-key": hash_key(SECRET)}])
 def test_anything_else_is_refused(headers: dict[str, str]) -> None:
     with pytest.raises(ApiError) as caught:
         KeyRing([ADA]).identify(headers)
     assert caught.value.status == 401
+
+
+def test_a_browser_may_send_it_as_a_password() -> None:
+    assert KeyRing([BOB, ADA]).identify({"authorization": BASIC}, browser=True).name == "ada"
+    with pytest.raises(ApiError, match="key is needed"):
+        KeyRing([ADA]).identify({"authorization": "Basic !!"}, browser=True)
 
 
 def test_without_keys_everybody_may_ask() -> None:

@@ -26,8 +26,9 @@ async def open_chat(served: Served, model: str, stream: bool) -> asyncio.StreamW
     host, port = served.url.removeprefix("http://").split(":")
     _, writer = await asyncio.open_connection(host, int(port))
     body = orjson.dumps({"model": model, "messages": ASK, "stream": stream})
-    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json"
-                 b"\r\nx-request-id: mine\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type:"
+                 b" application/json\r\nx-request-id: mine\r\ncontent-length: %d\r\n\r\n%b"
+                 % (len(body), body))
     await writer.drain()
     return writer
 

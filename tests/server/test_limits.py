@@ -56,6 +56,27 @@ async def test_a_key_has_its_own_limit_and_holds_up_nobody_else() -> None:
     assert (admission.running, admission.queued) == (0, 0)
 
 
+async def test_no_key_fills_the_queue_for_the_others() -> None:
+    admission = Admission(most=1, waiting=3)
+    got: list[str] = []
+
+    async def work(key: Key, name: str) -> None:
+        try:
+            async with admission.place(key):
+                got.append(name)
+        except ApiError as error:
+            got.append(f"{name}: {error.status}")
+
+    async with anyio.create_task_group() as tasks, admission.place(ADA):
+        for key in (ADA, ADA, ADA, BOB, BOB):
+            tasks.start_soon(work, key, key.name)
+            await anyio.wait_all_tasks_blocked()
+        assert admission.queued == 3
+        assert got == ["ada: 503", "bob: 503"]  # two against one is fair enough
+    assert sorted(got[2:]) == ["ada", "ada", "bob"]
+    assert (admission.running, admission.queued) == (0, 0)
+
+
 async def test_a_full_queue_and_a_long_wait_are_refused() -> None:
     admission = Admission(most=1, waiting=1, seconds=0.05)
     async with admission.place(ADA), anyio.create_task_group() as tasks:

@@ -46,6 +46,13 @@ async def test_another_body_is_refused_and_so_is_one_at_work() -> None:
     assert (wrong.status, wrong.header("x-should-retry")) == (422, "false")
 
 
+async def test_another_method_or_query_is_another_request() -> None:
+    async with Upstream(ANSWER) as upstream, before(upstream) as served:
+        for path in ("/v1/files?after=1", "/v1/files?after=2"):
+            reply = await served.get(path, IDEMPOTENCY_KEY="k")
+            assert reply.header("idempotency-replayed") is None
+
+
 async def test_a_failure_is_not_kept() -> None:
     replies = [Reply(status=500, error={"error": {"message": "no"}}), ANSWER]
     async with Upstream(replies) as upstream, before(upstream) as served:

@@ -9,6 +9,7 @@ import pytest
 
 from plait.server.bridge import chat_body
 from plait.server.errors import ApiError
+from plait.server.kept import ALL_BYTES, KeptResponse, KeptResponses
 from plait.server.keys import Key, hash_key
 from plait.server.settings import GatewaySettings
 from plait.testing.replies import Reply
@@ -112,6 +113,29 @@ async def test_a_bridged_stream_that_breaks_says_so() -> None:
             served.streaming("tiny", "/v1/responses", input=QUESTION, tools=[TOOL])) as events:
         got = await events.rest()
     assert got[-1]["type"] == "response.failed"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("said", [
+    b'{"choices": 5}', b'{"choices": ["x"]}', b'{"choices": []}', b"[]"])
+async def test_garbage_behind_the_bridge_is_the_engines_fault(said: bytes, stream: bool) -> None:
+    raw = b"data: " + said + b"\n\n" if stream else said
+    kind = "text/event-stream" if stream else "application/json"
+    async with Upstream(Reply(raw=[raw], content_type=kind)) as upstream, before(
+            upstream) as served:
+        found = await served.post("/v1/responses", {
+            "model": "tiny", "input": QUESTION, "tools": [TOOL], "stream": stream})
+    assert found.status == 502
+    assert found.error["code"] == "engine_failed"
+
+
+def test_what_a_response_repeats_of_its_request_counts() -> None:
+    """Instructions of megabytes are as heavy as answers of megabytes."""
+    kept = KeptResponses(most=1000)
+    for number in range(5):
+        kept.keep(f"r{number}", KeptResponse("ada", {"instructions": "x" * (ALL_BYTES // 4)}))
+    assert [kept.find(f"r{n}", "ada") is not None for n in range(5)] == [
+        False, False, True, True, True]
 
 
 @pytest.mark.parametrize("body", [

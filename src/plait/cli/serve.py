@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -142,8 +141,8 @@ def gateway_settings(settings: Settings, serving: ServeSettings) -> GatewaySetti
     return GatewaySettings(
         method=settings.method, protocol=settings.protocol, policy=settings.decider(), most=most,
         keys=read_keys(Path(serving.keys)) if serving.keys is not None else (),
-        thoughts=cast(Thoughts, serving.thoughts), running=serving.running,
-        waiting=serving.waiting, queue_seconds=serving.queue_seconds,
+        no_keys=serving.no_keys, thoughts=cast(Thoughts, serving.thoughts),
+        running=serving.running, waiting=serving.waiting, queue_seconds=serving.queue_seconds,
         heartbeat=serving.heartbeat, drain_seconds=serving.drain_seconds)
 
 
@@ -170,9 +169,6 @@ async def _serve(settings: Settings, serving: ServeSettings) -> None:
     if serving.json_logs:
         configure_logs()
     sock = listen(serving.host, serving.port)
-    # asyncio does so only for sockets that were made with TCP's number; without it the parts of a
-    # reply wait for each other's acknowledgement, 40 ms.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     async with AsyncExitStack() as opened:
         opened.callback(sock.close)
         host, port = sock.getsockname()[:2]

@@ -12,10 +12,10 @@ import anyio
 import typer
 import uvicorn
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from plait.cli.show import say
 from plait.errors import UsageError
+from plait.server.local import OnlyLocal
 from plait.viewer.web import Folder, Sheet, View, alone, perfetto, viewer_app
 from plait.viewer.web.pages import Places
 
@@ -97,8 +97,7 @@ def _serve(folder: Folder, port: int, *, browser: bool) -> None:
         print(address, flush=True)
         if browser:
             webbrowser.open(address)
-        # Only names of this machine: a page elsewhere cannot point a name of its own at us.
-        trusted = Middleware(TrustedHostMiddleware, allowed_hosts=[LOCAL, "localhost"])
-        pages = viewer_app(folder, middleware=[trusted])
+        guard = Middleware(OnlyLocal, hint=f"Open {root}/ instead.")
+        pages = viewer_app(folder, middleware=[guard])
         uvicorn.Server(uvicorn.Config(pages, log_level="warning",
                                       timeout_graceful_shutdown=1)).run(sockets=[listening])

@@ -6,7 +6,7 @@ method has an effective `Window` far below the engine's, its prompt holds what i
 clean context (`reset`). How full contexts became stands in the `report`.
 """
 
-from plait.context.relevance import clip, relevant, slices
+from plait.context.relevance import relevant, slices
 from plait.context.report import ContextMeter, ContextReport, report_contexts
 from plait.context.reset import Notes, write_on
 from plait.context.window import Window
@@ -16,7 +16,6 @@ __all__ = [
     "ContextReport",
     "Notes",
     "Window",
-    "clip",
     "relevant",
     "report_contexts",
     "slices",

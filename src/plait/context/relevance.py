@@ -1,4 +1,4 @@
-"""What of a long text a thread gets to see: both ends, or the stretches that concern its task.
+"""What of a long text a thread gets to see: the stretches that concern its task.
 
 Pure and without a model, so it costs nothing: lengths are estimated, relevance is shared words.
 """
@@ -11,23 +11,11 @@ from collections.abc import Sequence
 from math import log
 
 from plait.core import CHARS, estimate_tokens
+from plait.prompts import excerpt
 
 OVERLAP = 8
 """The share of a slice (1/8) that the next one repeats, so that no sentence is cut in both."""
 _WORD = re.compile(r"\w{3,}")
-
-
-def clip(text: str, tokens: int) -> str:
-    """``text`` in at most about ``tokens``: its beginning and its end, which say most.
-
-    What is left out is said in between, so that a model does not take the rest for all there is.
-    """
-    if estimate_tokens(text) <= tokens:
-        return text
-    mark = f"\n[... about {estimate_tokens(text) - tokens} tokens left out ...]\n"
-    keep = max(0, tokens * CHARS - len(mark))
-    head = keep // 2
-    return text[:head] + mark + (text[-(keep - head):] if keep - head else "")
 
 
 def slices(text: str, tokens: int) -> list[str]:
@@ -59,7 +47,7 @@ def relevant(text: str, task: str, tokens: int) -> str:
         return text
     pieces = slices(text, max(1, tokens // 4))
     chosen = sorted(_best(pieces, task)[:3])
-    return clip("\n[...]\n".join(pieces[i] for i in chosen), tokens)
+    return excerpt("\n[...]\n".join(pieces[i] for i in chosen), tokens * CHARS)
 
 
 def _best(pieces: Sequence[str], task: str) -> list[int]:

@@ -24,6 +24,8 @@ from plait.policy.reasons import reason_word
 Fate = Literal["good", "failed", "timeout", "cancelled"]
 """``cancelled``: nobody waited for the end, which says nothing of the method."""
 Position = Literal["on", "off", "probing"]
+MOST_LINES = 256
+"""Methods and models that are watched; the oldest is forgotten beyond that."""
 HARMLESS = ("declined",)
 """Reasons to fall back (`plait.policy.reasons`) that are decisions, not failures."""
 
@@ -107,8 +109,7 @@ class Breaker:
         """A run of ``method`` with ``model`` that began at ``began`` is over."""
         if method == "sequential":
             return
-        line = self._lines.setdefault(
-            (method, model), _Line(deque(maxlen=self.settings.window), rest=self.settings.rest))
+        line = self._line(method, model)
         self._wake(line, now)
         if began < line.since or line.position == "off":
             return
@@ -128,8 +129,17 @@ class Breaker:
             line.why = _why(line.latest)
             self._move(line, "off", now)
 
+    def _line(self, method: str, model: str) -> _Line:
+        found = self._lines.get((method, model))
+        if found is None:
+            if len(self._lines) >= MOST_LINES:
+                del self._lines[next(iter(self._lines))]
+            found = self._lines[method, model] = _Line(
+                deque(maxlen=self.settings.window), rest=self.settings.rest)
+        return found
+
     def standings(self, now: float) -> list[Standing]:
-        """Every method and model that was ever recorded."""
+        """Every method and model that is watched."""
         found = []
         for (method, model), line in self._lines.items():
             self._wake(line, now)

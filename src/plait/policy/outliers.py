@@ -16,6 +16,8 @@ PERCENTILE = 0.95
 FACTOR = 2.0
 WINDOW = 200
 KNOWN = 20
+MOST_KINDS = 256
+"""The oldest is forgotten beyond that: names come from clients."""
 
 
 class Rolling:
@@ -48,6 +50,8 @@ class Outliers:
 
     def add(self, kind: Hashable, seconds: float) -> bool:
         """Remember a run of ``kind`` that took ``seconds``; is it an outlier?"""
+        if kind not in self._kinds and len(self._kinds) >= MOST_KINDS:
+            del self._kinds[next(iter(self._kinds))]
         latest = self._kinds.setdefault(kind, Rolling())
         limit = self.limit(kind)
         latest.add(seconds)

@@ -64,15 +64,20 @@ def one_line(text: str, most: int = 200) -> str:
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
+_LEFT_OUT = "\n[{} characters left out]\n"
+
+
 def excerpt(text: str, most: int) -> str:
-    """At most about ``most`` characters of ``text``: three quarters of them from its end, where
-    answers stand, the others from its beginning, with a line between that says what is missing."""
+    """At most ``most`` characters of ``text``, or the least there can be: three quarters of them
+    from its end, where answers stand, the others from its beginning, with a line between that says
+    what is missing."""
     if len(text) <= most:
         return text
-    head = most // 4
-    tail = max(1, most - head)
+    room = max(1, most - len(_LEFT_OUT.format(len(text))))
+    head = room // 4
+    tail = room - head
     missing = len(text) - head - tail
-    return f"{text[:head]}\n[{missing} characters left out]\n{text[-tail:]}"
+    return text[:head] + _LEFT_OUT.format(missing) + text[-tail:]
 
 
 def numbered(texts: Sequence[str], word: str = "Part", titles: Sequence[str] = ()) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -15,12 +16,14 @@ from plait.server.endpoint import Endpoint, Handler
 from plait.server.errors import ApiError
 from plait.server.exchange import request_id
 from plait.server.gateway import Gateway
+from plait.server.local import OnlyLocal
 from plait.server.openapi import openapi
 from plait.server.pages import viewer_routes
 from plait.server.passing import pass_untouched
 from plait.server.responses import cancel_response, response, responses
 
 ANY = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+_HINT = "Ask 127.0.0.1 or localhost, or start `plait serve` with --keys FILE or --no-keys."
 
 
 def make_app(gateway: Gateway) -> Starlette:
@@ -53,7 +56,10 @@ def make_app(gateway: Gateway) -> Starlette:
           for path in ("/v1/{rest:path}", "/tokenize", "/detokenize")),
     ]
     routes += viewer_routes(gateway)
-    return Starlette(routes=routes, exception_handlers={HTTPException: _refuse})
+    settings = gateway.settings
+    guard = [] if settings.keys or settings.no_keys else [Middleware(OnlyLocal, hint=_HINT)]
+    return Starlette(routes=routes, middleware=guard,
+                     exception_handlers={HTTPException: _refuse})
 
 
 def _not_allowed(request: Request) -> Response:

@@ -18,7 +18,7 @@ from plait.server.exchange import Exchange
 from plait.server.fitting import Misfit
 from plait.server.forwarding import SILENCE, engine_error, network_error, object_in, usage_of
 from plait.server.gateway import Gateway
-from plait.server.passed import Passage
+from plait.server.passed import Passage, tokens_in
 from plait.server.passing import ask_for_usage, attend, bare, passed_info, server_of
 from plait.server.response_objects import (
     call_item,
@@ -28,11 +28,12 @@ from plait.server.response_objects import (
     reasoning_item,
 )
 from plait.server.response_stream import ResponseEvents
-from plait.server.runs import Finish, Tokens
+from plait.server.runs import Finish
 from plait.server.streaming import EventSender
+from plait.server.taps import TWINS
 
 PATH = "/v1/chat/completions"
-_FINISHES: dict[object, Finish] = {"length": "length", "content_filter": "content_filter"}
+_FINISHES: dict[str, Finish] = {"length": "length", "content_filter": "content_filter"}
 
 
 async def bridge(
@@ -71,21 +72,21 @@ async def _whole(
     found = object_in(reply)
     if response.status >= 400 or found is None:
         raise engine_error(max(response.status, 400) if found else 502, reply, response.headers)
-    choice = (found.get("choices") or [{}])[0]
-    message, run = choice.get("message") or {}, exchange.run
+    choice = next(iter(_objects(found, "choices")), None)
+    if choice is None:
+        raise engine_error(502, reply, response.headers)
+    message, run = _object(choice, "message"), exchange.run
     output = []
-    if thoughts := message.get("reasoning") or message.get("reasoning_content"):
+    if thoughts := _thoughts(message):
         output.append(reasoning_item(run, thoughts, summary=False))
-    calls = message.get("tool_calls") or ()
-    if message.get("content") or not calls:
-        output.append(message_item(run, message.get("content") or ""))
+    calls = _objects(message, "tool_calls")
+    if (text := _text(message, "content")) or not calls:
+        output.append(message_item(run, text))
     for number, call in enumerate(calls):
-        function = call.get("function") or {}
-        output.append(call_item(run, number, (
-            call.get("id") or "", function.get("name") or "", function.get("arguments") or "")))
+        output.append(call_item(run, number, _called(call)))
     usage = usage_of(found)
     passage.used(usage, response.status)
-    finish = _FINISHES.get(choice.get("finish_reason"), "stop")
+    finish = _FINISHES.get(_text(choice, "finish_reason"), "stop")
     await exchange.reply_json(finished(data, output, finish, tokens_in(usage)))
 
 
@@ -94,7 +95,7 @@ async def _stream(
     events: ResponseEvents, data: dict[str, Any], passage: Passage,
 ) -> None:
     failed: ApiError | None = None
-    finish: object = None
+    finish = ""
     usage: Mapping[str, Any] = {}
     try:
         if response.status >= 400:
@@ -102,10 +103,10 @@ async def _stream(
         async for chunk in _chunks(response):
             passage.token()
             usage = usage_of(chunk) or usage
-            for choice in chunk.get("choices") or ():
-                finish = choice.get("finish_reason") or finish
-                await _delta(events, choice.get("delta") or {})
-        if finish is None:
+            for choice in _objects(chunk, "choices"):
+                finish = _text(choice, "finish_reason") or finish
+                await _delta(events, _object(choice, "delta"))
+        if not finish:
             raise ApiError(502, "the engine's stream broke off before its end",
                            code="engine_failed", retry=False)
     except NETWORK as error:
@@ -138,23 +139,37 @@ async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, A
 
 async def _delta(events: ResponseEvents, delta: Mapping[str, Any]) -> None:
     """One delta of a chat, as events of a response."""
-    if thought := delta.get("reasoning") or delta.get("reasoning_content"):
-        await events.think(thought)
-    if delta.get("content"):
-        await events.say(delta["content"])
-    for place, call in enumerate(delta.get("tool_calls") or ()):
-        function = call.get("function") or {}
-        await events.call(call.get("index", place), call.get("id") or "",
-                          function.get("name") or "", function.get("arguments") or "")
+    if thoughts := _thoughts(delta):
+        await events.think(thoughts)
+    if text := _text(delta, "content"):
+        await events.say(text)
+    for place, call in enumerate(_objects(delta, "tool_calls")):
+        index = call.get("index")
+        await events.call(index if type(index) is int else place, *_called(call))
 
 
-def tokens_in(usage: Mapping[str, Any]) -> Tokens:
-    """What an engine says that it used; 0 where it does not say."""
-    def count(found: object, name: str) -> int:
-        value = found.get(name) if isinstance(found, Mapping) else None
-        return value if type(value) is int and value >= 0 else 0
+# What engines send is not always what it should be: anything of the wrong kind counts as absent.
 
-    return Tokens(count(usage, "prompt_tokens"),
-                  count(usage.get("prompt_tokens_details"), "cached_tokens"),
-                  count(usage, "completion_tokens"),
-                  count(usage.get("completion_tokens_details"), "reasoning_tokens"))
+def _objects(data: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    found = data.get(name)
+    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+
+
+def _object(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = data.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _text(data: Mapping[str, Any], name: str) -> str:
+    found = data.get(name)
+    return found if isinstance(found, str) else ""
+
+
+def _thoughts(message: Mapping[str, Any]) -> str:
+    return next((text for name in TWINS if (text := _text(message, name))), "")
+
+
+def _called(call: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Id, name and arguments of a call, or of a piece of one."""
+    function = _object(call, "function")
+    return _text(call, "id"), _text(function, "name"), _text(function, "arguments")

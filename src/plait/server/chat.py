@@ -81,39 +81,37 @@ class ChatStream:
 
     async def take(self, pieces: list[Piece]) -> None:
         """Send what is to be told now."""
-        await self._open()
-        for piece in pieces:
-            if isinstance(piece, Words):
-                await self._delta({"content": piece.text})
-            else:
-                named = {"thread": piece.thread, "label": piece.label}
-                await self._delta({"reasoning": piece.text, "reasoning_content": piece.text},
-                                  plait=named)
+        await self.sender.send(*self._opening(), *map(self._piece, pieces))
 
     async def finish(self, answer: Answer) -> None:
         """Send how it ended, and what it took."""
-        await self._open()
-        await self._chunk([{"index": 0, "delta": {}, "logprobs": None,
-                            "finish_reason": answer.finish}], plait=facts(answer, self._run))
+        last = [*self._opening(),
+                self._chunk({}, answer.finish, plait=facts(answer, self._run))]
         if self._usage:
-            await self.sender.send({**self._base, "choices": [],
-                                    "usage": usage_json(answer.tokens)})
+            last.append({**self._base, "choices": [], "usage": usage_json(answer.tokens)})
+        await self.sender.send(*last)
         await self.sender.end(DONE)
 
     async def fail(self, error: ApiError) -> None:
         """Send that it failed."""
         await self.sender.fail(error)
 
-    async def _delta(self, delta: dict[str, object], **more: object) -> None:
-        await self._chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}],
-                          **more)
+    def _opening(self) -> list[dict[str, object]]:
+        """The first chunk, once."""
+        if self._opened:
+            return []
+        self._opened = True
+        return [self._chunk({"role": "assistant", "content": ""})]
 
-    async def _open(self) -> None:
-        if not self._opened:
-            self._opened = True
-            await self._chunk([{"index": 0, "delta": {"role": "assistant", "content": ""},
-                                "logprobs": None, "finish_reason": None}])
+    def _piece(self, piece: Piece) -> dict[str, object]:
+        if isinstance(piece, Words):
+            return self._chunk({"content": piece.text})
+        return self._chunk({"reasoning": piece.text, "reasoning_content": piece.text},
+                           plait={"thread": piece.thread, "label": piece.label})
 
-    async def _chunk(self, choices: list[dict[str, object]], **more: object) -> None:
+    def _chunk(
+        self, delta: dict[str, object], finish: str | None = None, **more: object
+    ) -> dict[str, object]:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         usage = {"usage": None} if self._usage else {}
-        await self.sender.send({**self._base, "choices": choices, **usage, **more})
+        return {**self._base, "choices": [choice], **usage, **more}

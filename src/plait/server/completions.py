@@ -73,17 +73,15 @@ class CompletionStream:
 
     async def take(self, pieces: list[Piece]) -> None:
         """Send what there is of the answer."""
-        for piece in pieces:
-            if isinstance(piece, Words):
-                await self.sender.send(self._chunk(_choices(piece.text, None)))
+        words = [self._chunk(_choices(p.text, None)) for p in pieces if isinstance(p, Words)]
+        if words:
+            await self.sender.send(*words)
 
     async def finish(self, answer: Answer) -> None:
         """Send how it ended, and what it took."""
         last = {**_choices("", answer.finish), "plait": facts(answer, self._job.run)}
-        await self.sender.send(self._chunk(last))
-        if self._usage:
-            await self.sender.send({**_object(self._job), "choices": [],
-                                    "usage": usage_json(answer.tokens)})
+        usage = {**_object(self._job), "choices": [], "usage": usage_json(answer.tokens)}
+        await self.sender.send(self._chunk(last), *([usage] if self._usage else ()))
         await self.sender.end(DONE)
 
     async def fail(self, error: ApiError) -> None:

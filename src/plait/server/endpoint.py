@@ -50,14 +50,14 @@ class Endpoint:
         try:
             await self._answer(exchange)
         except ClientGone:
-            log.info("the client left %s %s (%s)", exchange.method, exchange.path,
+            log.info("the client left %s %r (%s)", exchange.method, exchange.path,
                      exchange.request_id)
         except ApiError as error:
             await self._refuse(exchange, error)
         except PlaitError as error:
             await self._refuse(exchange, from_plait(error, spent=False))
         except Exception as error:
-            log.exception("%s %s (%s) failed", exchange.method, exchange.path, exchange.request_id)
+            log.exception("%s %r (%s) failed", exchange.method, exchange.path, exchange.request_id)
             if exchange.started:
                 raise  # the connection is cut, so that nobody takes the half for the whole
             await self._refuse(exchange, internal(error))
@@ -80,8 +80,8 @@ class Endpoint:
         if key is None:
             await self._handler(gateway, exchange)
             return
-        replay = gateway.replays.begin(exchange.key.name, exchange.path, key,
-                                       await exchange.body())
+        replay = gateway.replays.begin(
+            exchange.key.name, f"{exchange.method} {exchange.target}", key, await exchange.body())
         if replay.known:
             await exchange.replayed(replay)
             return

@@ -13,14 +13,19 @@ from typing import Any
 import anyio
 import orjson
 from starlette.datastructures import Headers
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from plait.server.errors import GONE, ApiError, ClientGone, invalid
 from plait.server.keys import Key
+from plait.server.patience import within
 from plait.server.replays import Replay
 
 JSON = "application/json"
+_CLOSE = {"connection": "close"}
+"""For a body that was not read to its end."""
 _LONGEST_ID = 128
+_BREAKS = dict.fromkeys(map(ord, "\r\n\0"), " ")
+"""What would end a header: some hold words of clients and engines."""
 
 
 def request_id(headers: Headers) -> str:
@@ -33,7 +38,7 @@ def request_id(headers: Headers) -> str:
 
 class Exchange:
     """See the module's docstring. ``patience``: seconds that a client may take to read what it
-    was sent before it counts as gone."""
+    was sent before it counts as gone, and to send more of its body."""
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, *, most_bytes: int, patience: float
@@ -78,24 +83,34 @@ class Exchange:
         return (raw + (b"?" + query if query else b"")).decode("latin-1")
 
     async def body(self) -> bytes:
-        """The whole body. Raises `ApiError` 413 if it is too large, `ClientGone`."""
+        """The whole body. Raises `ApiError` 408 if it stops coming, 413 if it is too large;
+        `ClientGone`."""
         if self._body is None:
             pieces: list[bytes] = []
             size = 0
             more = True
             while more:
-                message = await self._receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
+                message = await self._next_piece()
                 piece = message.get("body", b"")
                 size += len(piece)
                 if size > self._most:
                     raise ApiError(413, f"the body is larger than {self._most} bytes",
-                                   code="too_large")
+                                   code="too_large", headers=_CLOSE)
                 pieces.append(piece)
                 more = message.get("more_body", False)
             self._body = b"".join(pieces)
         return self._body
+
+    async def _next_piece(self) -> Message:
+        try:
+            with anyio.fail_after(self._patience):
+                message = await self._receive()
+        except TimeoutError:
+            raise ApiError(408, f"no more of the body came within {self._patience:g} s",
+                           code="timeout", headers=_CLOSE) from None
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        return message
 
     async def json(self) -> dict[str, Any]:
         """The body as a JSON object. Raises `ApiError` for anything else."""
@@ -113,7 +128,8 @@ class Exchange:
         """Send the head of the reply."""
         self.started, self.status = True, status
         merged = {**{k.lower(): v for k, v in headers.items()}, **self.extra}
-        raw = [(k.encode("latin-1"), v.encode("latin-1", "replace")) for k, v in merged.items()]
+        raw = [(k.encode("latin-1"), v.translate(_BREAKS).encode("latin-1", "replace"))
+               for k, v in merged.items()]
         await self._deliver({"type": "http.response.start", "status": status, "headers": raw})
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
@@ -123,8 +139,7 @@ class Exchange:
 
     async def _deliver(self, message: dict[str, Any]) -> None:
         try:
-            with anyio.fail_after(self._patience):
-                await self._send(message)
+            await within(self._patience, self._send(message))
         except (TimeoutError, OSError) as error:
             raise ClientGone from error
 

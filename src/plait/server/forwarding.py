@@ -144,7 +144,8 @@ def engine_error(status: int, body: bytes, headers: Mapping[str, str]) -> ApiErr
         words = "no word of why" if data is not None else "no JSON"
     found = data.get("error") if data is not None else None
     code = found.get("code") if isinstance(found, Mapping) else None
-    kept = {k: v for k, v in headers.items() if k.startswith(("retry-after", "x-"))}
+    kept = {k.lower(): v for k, v in headers.items()
+            if k.lower().startswith(("retry-after", "x-"))}
     return ApiError(status, f"the engine replied with HTTP {status}: {words[:500]}",
                     code=code if isinstance(code, str) else "engine_failed", headers=kept)
 

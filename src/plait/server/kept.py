@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 from plait.core import Message
 
@@ -16,14 +18,14 @@ class KeptResponse:
     owner: str
     data: dict[str, Any]
     messages: tuple[Message, ...] = ()
+    size: int = field(init=False)
+    """Bytes of it, about: of all that it repeats of its request, too."""
 
-    @property
-    def size(self) -> int:
-        """Characters of it, about."""
-        return sum(len(m.content) for m in self.messages) + len(str(self.data.get("output")))
+    def __post_init__(self) -> None:
+        self.size = len(orjson.dumps(self.data)) + sum(len(m.content) for m in self.messages)
 
 
-ALL_CHARACTERS = 64 << 20
+ALL_BYTES = 64 << 20
 """Of all conversations that are kept, together."""
 
 
@@ -40,7 +42,7 @@ class KeptResponses:
         self.drop(name)
         self._kept[name] = response
         self._size += response.size
-        while self._kept and (len(self._kept) > self._most or self._size > ALL_CHARACTERS):
+        while self._kept and (len(self._kept) > self._most or self._size > ALL_BYTES):
             self.drop(next(iter(self._kept)))
 
     def find(self, name: str, owner: str) -> KeptResponse | None:

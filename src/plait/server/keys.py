@@ -107,11 +107,11 @@ class KeyRing:
     def __bool__(self) -> bool:
         return bool(self._keys)
 
-    def identify(self, headers: Mapping[str, str]) -> Key:
-        """Whose request it is. Raises `ApiError` 401."""
+    def identify(self, headers: Mapping[str, str], *, browser: bool = False) -> Key:
+        """Whose request it is. Raises `ApiError` 401. ``browser``: see `presented`."""
         if not self._keys:
             return Key("", admin=True)
-        given = presented(headers)
+        given = presented(headers, browser=browser)
         if given is None:
             raise ApiError(401, "a key is needed: send it as `Authorization: Bearer KEY`",
                            code="missing_api_key", headers=_ASK)
@@ -132,13 +132,17 @@ class KeyRing:
 _ASK = {"www-authenticate": "Bearer"}
 
 
-def presented(headers: Mapping[str, str]) -> str | None:
-    """The key that a request comes with: as a bearer token, as ``x-api-key``, or as the password
-    of basic authentication, which is what a browser can send."""
+def presented(headers: Mapping[str, str], *, browser: bool) -> str | None:
+    """The key that a request comes with: as a bearer token, or as ``x-api-key``.
+
+    With ``browser`` also as the password of basic authentication. A browser sends that along with
+    every request, those of strangers' pages too, so it is for pages that are read, never for what
+    costs or changes something.
+    """
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
         return value.strip()
-    if scheme.lower() == "basic":
+    if browser and scheme.lower() == "basic":
         try:
             _, mark, password = base64.b64decode(value, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):

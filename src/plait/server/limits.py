@@ -3,7 +3,8 @@
 A request holds its place from admission to its last byte. Places go round between keys: with two
 keys waiting, each gets every second place, however many requests it has. A key never has more
 requests at work than its ``concurrent`` says. Who finds the queue full, or waits in it longer than
-`Admission.seconds`, is refused with 503 and told when to come again.
+`Admission.seconds`, is refused with 503 and told when to come again. No key can fill the queue for
+the others: in a full one the key with most requests makes room for a key with fewer.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Admission:
         if key.name not in self._queues and self._free(key):
             self._running[key.name] += 1
             return 0.0
-        if self.queued >= self.waiting:
+        if self.queued >= self.waiting and not self._make_room(key):
             raise self._full("the queue is full")
         began = anyio.current_time()
         ticket = _Ticket(key)
@@ -82,7 +83,20 @@ class Admission:
         except BaseException:
             self._give_up(ticket)
             raise
+        if ticket.refused:
+            raise self._full("the queue is full")
         return anyio.current_time() - began
+
+    def _make_room(self, key: Key) -> bool:
+        """Send away the latest request of the key that has most of them in the queue, if ``key``
+        has fewer even with one more; is there room now?"""
+        longest = max(self._queues.values(), key=len, default=deque[_Ticket]())
+        if len(longest) <= len(self._queues.get(key.name, ())) + 1:
+            return False
+        ticket = longest.pop()
+        ticket.refused = True
+        ticket.event.set()
+        return True
 
     def _full(self, why: str) -> ApiError:
         return ApiError(503, f"the server has too much to do: {why}", code="overloaded", retry=True,
@@ -109,6 +123,8 @@ class Admission:
 
     def _give_up(self, ticket: _Ticket) -> None:
         name = ticket.key.name
+        if ticket.refused:
+            return
         if ticket.event.is_set():
             self._running[name] -= 1
             self._serve()
@@ -119,8 +135,10 @@ class Admission:
 
 
 class _Ticket:
-    __slots__ = ("event", "key")
+    __slots__ = ("event", "key", "refused")
 
     def __init__(self, key: Key) -> None:
         self.key = key
         self.event = anyio.Event()
+        """Its wait is over: it has a place, or is ``refused``."""
+        self.refused = False

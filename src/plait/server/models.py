@@ -20,6 +20,8 @@ from plait.server.choosing import PREFIX
 from plait.server.errors import ApiError, invalid
 from plait.solve import Runtime
 
+MOST = 64
+"""Models that are kept at hand. A server that does not list its own takes any name."""
 FRESH_SECONDS = 30.0
 """How long a server's list of models is believed."""
 WITHOUT_CHAT = ("sequential", "native", "explore", "fixed")
@@ -63,7 +65,10 @@ class Models:
                            param="model", code="model_not_found")
         if name == self.engine.model:  # found out by looking
             return self._runtime
-        return self._others.setdefault(name, self._runtime.beside(server.for_model(name)))
+        if len(self._others) >= MOST:
+            del self._others[next(iter(self._others))]  # who uses it goes on
+        found = self._others[name] = self._runtime.beside(server.for_model(name))
+        return found
 
     async def _connect(self, server: OpenAIEngine) -> None:
         """Find out which model is the only one. Raises `ApiError` if several are served."""

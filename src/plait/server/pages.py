@@ -44,7 +44,7 @@ class StoreSource:
             contains=wanted.text)
         correct = {"right": True, "wrong": False}.get(outcome)
         entries: list[Entry] = []
-        before = int(wanted.page) if wanted.page.isdecimal() else None
+        before = wanted.place
         while True:
             page = await self._store.runs(asked, limit=wanted.most, before=before)
             entries += [_entry(r) for r in page.runs if correct is None or r.correct is correct]
@@ -124,7 +124,7 @@ class _Guarded:
         exchange = Exchange(scope, receive, send, most_bytes=0,
                             patience=self._gateway.settings.patience)
         try:
-            key = self._gateway.keys.identify(exchange.headers)
+            key = self._gateway.keys.identify(exchange.headers, browser=True)
             if not key.admin:
                 raise ApiError(403, "only an administrator's key opens the viewer")
         except ApiError as error:

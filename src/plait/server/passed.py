@@ -11,6 +11,7 @@ import anyio
 
 from plait.core import Result
 from plait.core.events import Answered, Asked, Ended, RunEnded, RunStarted, Started, Wrote
+from plait.server.runs import Tokens
 from plait.server.watch import RunInfo, Watcher, watching
 from plait.trace import Meter, Metrics, Trace
 from plait.version import VERSION
@@ -27,6 +28,7 @@ class Passage:
         self._spoken = 0
         self._ended = False
         self.prompt = self.generated = 0
+        """Tokens, as far as the engine told; before, one for each piece that came."""
 
     def _now(self) -> float:
         return anyio.current_time() - self._began
@@ -44,6 +46,7 @@ class Passage:
 
     def token(self) -> None:
         """Something of the reply has come."""
+        self.generated += 1
         if not self._spoken:
             self._spoken = 1
             self._trace.emit(Wrote(self._now(), "0", "", 1, estimated=True))
@@ -52,14 +55,12 @@ class Passage:
         """The reply is complete. ``usage`` as the engine reported it, in either API's words."""
         if status >= 400:
             return
-        self.prompt = _whole(usage, "prompt_tokens", "input_tokens")
-        self.generated = _whole(usage, "completion_tokens", "output_tokens")
-        details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-        cached = _whole(details, "cached_tokens") if isinstance(details, Mapping) else 0
+        told = tokens_in(usage)
+        self.prompt, self.generated = told.prompt, told.generated
         now, emit = self._now(), self._trace.emit
         if (more := self.generated - self._spoken) > 0:
             emit(Wrote(now, "0", "", more))
-        emit(Answered(now, "0", "eos", self.prompt, cached, self.generated, not usage))
+        emit(Answered(now, "0", "eos", told.prompt, told.cached, told.generated, not usage))
         emit(Ended(now, "0", "done"))
         emit(RunEnded(now, "answered", None, None, self._info.method or "", None))
         self._watched.result = _result(self._info, self._meter.metrics())
@@ -71,9 +72,23 @@ class Passage:
         self._watching.__exit__(kind, error, trace)
 
 
-def _whole(found: Mapping[str, Any], *names: str) -> int:
+def tokens_in(usage: Mapping[str, Any]) -> Tokens:
+    """What an engine says that it used, in either API's words; 0 where it does not say."""
+    return Tokens(
+        _count(usage, "prompt_tokens", "input_tokens"),
+        _count(_details(usage, "prompt_tokens_details", "input_tokens_details"), "cached_tokens"),
+        _count(usage, "completion_tokens", "output_tokens"),
+        _count(_details(usage, "completion_tokens_details", "output_tokens_details"),
+               "reasoning_tokens"))
+
+
+def _count(found: Mapping[str, Any], *names: str) -> int:
     """The first of ``names`` that is a count; 0 if none is."""
     return next((v for n in names if type(v := found.get(n)) is int and v >= 0), 0)
+
+
+def _details(usage: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    return next((v for n in names if isinstance(v := usage.get(n), Mapping)), {})
 
 
 def _result(info: RunInfo, metrics: Metrics) -> Result:

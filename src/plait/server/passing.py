@@ -123,7 +123,9 @@ async def attend(
 
 
 async def pass_untouched(gateway: Gateway, exchange: Exchange) -> None:
-    """Everything below ``/v1`` that is no business of plait's."""
+    """Everything below ``/v1`` that is no business of plait's. Raises `ApiError`."""
+    if ".." in exchange.path.split("/"):  # what is beside /v1 on the engine is not for clients
+        raise ApiError(404, f"{exchange.path:.200} is not served here", code="not_found")
     server = server_of(gateway, f"there is no {exchange.path} here", status=404)
     data = await exchange.body()
     exchange.extra |= {"x-plait-method": PASSED}
@@ -152,6 +154,6 @@ def server_of(gateway: Gateway, why: str, status: int = 400) -> OpenAIEngine:
     if server is None:
         if status == 404:
             raise ApiError(404, why, code="not_found")
-        raise invalid(f"the embedded engine cannot answer this: {why}. Start `plait serve --engine"
-                      " http://...` for a model that can")
+        raise invalid(f"the embedded engine cannot answer this: {why}. It takes plait started with"
+                      " `--engine http://...`, for a model that can")
     return server

@@ -1,6 +1,6 @@
 """Idempotency keys: who asks the same again, with the same key, gets the same reply again.
 
-    Idempotency-Key: anything        kept with the client's name, the path and a hash of the body
+    Idempotency-Key: anything     kept with the client's name, method, path and a hash of the body
 
 A reply is kept when it was a success and complete, streams included. The same key while the first
 request is still at work is refused with 409, to be tried again; with another body with 422.
@@ -45,13 +45,13 @@ class Replays:
         self._most, self._seconds, self._clock = most, seconds, clock
         self._kept: OrderedDict[tuple[str, str, str], Kept] = OrderedDict()
 
-    def begin(self, owner: str, path: str, key: str, body: bytes) -> Replay:
-        """The reply to a request with ``key``: there already, or to be recorded. Raises
-        `ApiError`."""
+    def begin(self, owner: str, what: str, key: str, body: bytes) -> Replay:
+        """The reply to a request with ``key``: there already, or to be recorded. ``what`` is its
+        method and path. Raises `ApiError`."""
         if not 0 < len(key) <= LONGEST_KEY:
             raise ApiError(400, f"the idempotency key must have 1 to {LONGEST_KEY} characters")
         self._forget()
-        place, digest = (owner, path, key), hashlib.sha256(body).digest()
+        place, digest = (owner, what, key), hashlib.sha256(body).digest()
         found = self._kept.get(place)
         if found is None:
             found = self._kept[place] = Kept(digest, self._clock())
@@ -130,6 +130,8 @@ class Replay:
         self._size += len(message.get("body", b""))
         if self._size <= MOST_BYTES:
             self._messages.append(message)
+        else:
+            self._messages.clear()
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self._complete = True
 

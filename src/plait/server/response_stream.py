@@ -165,4 +165,4 @@ class ResponseEvents:
 
     async def _event(self, kind: str, **more: object) -> None:
         number, self._number = self._number, self._number + 1
-        await self.sender.send({"type": kind, "sequence_number": number, **more}, kind)
+        await self.sender.send({"type": kind, "sequence_number": number, **more}, name=kind)

@@ -6,10 +6,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import anyio
+
 from plait.core import Message
 from plait.server.bridged import bridge
 from plait.server.choosing import choose
-from plait.server.errors import ApiError
+from plait.server.errors import ApiError, ClientGone, internal
 from plait.server.exchange import Exchange
 from plait.server.fitting import Misfit, response_misfit
 from plait.server.gateway import Gateway
@@ -78,18 +80,22 @@ class _Keeper:
         self._asked = asked
         self._stores = job.texts
         self._run = job.run
+        self._over = False
         self.data = data
 
     async def watch(self, work: Any) -> None:
-        """Await ``work``; what does not end by itself was cancelled."""
+        """Await ``work``; whoever leaves before its end has cancelled it."""
         self._keep(self.data)
         try:
             await work
         except ApiError as error:
             self.failed(error)
             raise
-        except BaseException:
+        except (ClientGone, anyio.get_cancelled_exc_class()):
             self._keep({**self.data, "status": "cancelled"})
+            raise
+        except Exception as error:
+            self.failed(internal(error))
             raise
 
     def failed(self, error: ApiError) -> None:
@@ -103,10 +109,11 @@ class _Keeper:
         data = {**finished(self.data, output, answer.finish, answer.tokens),
                 "plait": facts(answer, self._run)}
         self._keep(data, (*self._asked, Message("assistant", answer.text)))
+        self._over = True  # what breaks while it is sent changes nothing
         return data
 
     def _keep(self, data: dict[str, Any], messages: tuple[Message, ...] = ()) -> None:
-        if self._stores:
+        if self._stores and not self._over:
             self._responses.keep(data["id"], KeptResponse(self._owner, data, messages))
 
 

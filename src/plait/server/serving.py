@@ -6,7 +6,6 @@ work finish for `GatewaySettings.drain_seconds`, and cancels the rest; a second 
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Callable
 from types import FrameType
@@ -16,6 +15,7 @@ from starlette.types import ASGIApp
 
 from plait.errors import UsageError
 from plait.server.gateway import Gateway
+from plait.server.local import is_loopback
 
 BACKLOG = 2048
 
@@ -31,21 +31,14 @@ def check_open(host: str, *, keys: bool, without: bool) -> None:
              " can reach it may use it.")
 
 
-def is_loopback(host: str) -> bool:
-    """Is ``host`` a name or address of this very machine?"""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; port 0 takes any that is free. Raises `UsageError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     found = socket.socket(family, socket.SOCK_STREAM)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # asyncio does so only for sockets that were made with TCP's number; without it the parts of a
+    # reply wait for each other's acknowledgement, 40 ms.
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         found.bind((host, port))
     except (OSError, OverflowError) as error:

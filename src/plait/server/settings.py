@@ -22,6 +22,9 @@ class GatewaySettings:
     policy: str | PolicyFile | None = None
     most: Budget = field(default_factory=Budget)
     keys: tuple[Key, ...] = ()
+    no_keys: bool = False
+    """Everybody who reaches it may use it. Otherwise, where there are no ``keys``, only what comes
+    from this machine is answered (`plait.server.local`)."""
     thoughts: Thoughts = "full"
     """How thoughts are streamed to clients that do not say."""
     running: int = 512

@@ -30,6 +30,7 @@ class EventSender:
         self._exchange = exchange
         self._lock = anyio.Lock(fast_acquire=True)
         self._last = anyio.current_time()
+        self._over = False
         self.headers: dict[str, str] = {}
         """What the head says beside `HEADERS`; may change until it is sent."""
 
@@ -37,14 +38,17 @@ class EventSender:
     def started(self) -> bool:
         return self._exchange.started
 
-    async def send(self, data: object, name: str = "") -> None:
-        """One event; ``name`` where the kind of stream names its events."""
+    async def send(self, *events: object, name: str = "") -> None:
+        """Some events in one write; ``name`` where the kind of stream names them."""
         head = f"event: {name}\n".encode() if name else b""
-        await self.raw(head + b"data: " + orjson.dumps(data) + b"\n\n")
+        await self.raw(b"".join(head + b"data: " + orjson.dumps(event) + b"\n\n"
+                                for event in events))
 
     async def raw(self, data: bytes) -> None:
-        """Bytes that are events already."""
+        """Bytes that are events already. Nothing comes behind the end."""
         async with self._lock:
+            if self._over:
+                return
             if not self._exchange.started:
                 await self._exchange.start(200, {**HEADERS, **self.headers})
             self._last = anyio.current_time()
@@ -58,7 +62,9 @@ class EventSender:
     async def end(self, last: bytes = b"") -> None:
         """The stream is complete."""
         async with self._lock:
-            await self._exchange.write(last, more=False)
+            if not self._over:
+                self._over = True
+                await self._exchange.write(last, more=False)
 
     @asynccontextmanager
     async def beating(self, seconds: float) -> AsyncIterator[None]:

@@ -101,7 +101,7 @@ def _refuse_unknown(path: Path, raw: dict[str, object]) -> None:
     if wrong:
         raise UsageError(f"the embedded engine cannot run {path.parent}: {wrong}",
                          hint="It runs plain Llama models. Serve this one with vLLM or llama.cpp "
-                              "and pass `--engine http://...`.")
+                              "and start plait with `--engine http://...`.")
 
 
 def _rope(raw: dict[str, object]) -> dict[str, object]:

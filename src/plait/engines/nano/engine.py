@@ -79,12 +79,12 @@ class NanoEngine:
     def _sequence(self, prompt: Prompt, sampling: Sampling) -> Sequence:
         if prompt.tools:
             raise EngineRefused("the models of the embedded engine call no tools",
-                                hint="Pass `--engine http://...` for a model that does, or use "
-                                     "the method `native`.")
+                                hint="Use the method `native`, or start plait with "
+                                     "`--engine http://...` for a model that does.")
         if prompt.messages:
             raise EngineRefused("the embedded engine has no chat template",
-                                hint="Give it a prompt as text or token ids, or pass "
-                                     "`--engine http://...` for a model that chats.")
+                                hint="Give it a prompt as text or token ids, or start plait "
+                                     "with `--engine http://...` for a model that chats.")
         ids = self.encode(prompt.text, opening=True) if prompt.ids is None else prompt.ids
         batch = self._worker.batch
         size = self._weights.shape.vocab

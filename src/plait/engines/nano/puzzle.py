@@ -12,7 +12,7 @@ from plait.puzzles import Problem, read_answer, render, understand
 PROTOCOLS = ("apr", "threadweaver")
 _WOVEN = 3
 """Numbers of the problems that plait-nano writes in ThreadWeaver's format."""
-_ELSEWHERE = "To ask another model, pass `--engine http://...`."
+_ELSEWHERE = "To ask another model, start plait with `--engine http://...`."
 
 
 def put(question: str, protocol: str | None) -> Opening:

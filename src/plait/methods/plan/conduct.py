@@ -17,8 +17,8 @@ from functools import partial
 
 import anyio
 
-from plait.context import clip, write_on
-from plait.core import Chunk, Outcome
+from plait.context import write_on
+from plait.core import CHARS, Chunk, Outcome
 from plait.interfaces import Merge, Thread
 from plait.methods.plan.assemble import Assemble
 from plait.methods.plan.board import Board
@@ -28,7 +28,7 @@ from plait.methods.plan.job import GAP, Job
 from plait.methods.plan.reading import PlanReader
 from plait.methods.plan.subtask import SCHEMA
 from plait.methods.work import check_merged
-from plait.prompts import behind_thoughts, numbered, quote
+from plait.prompts import behind_thoughts, excerpt, numbered, quote
 
 CONFLICT = "the parts contradict each other: "
 LEAST_PACE = 8
@@ -210,8 +210,8 @@ async def _settle(course: _Course, rounds: int) -> list[Conflict]:
                            " are done again", warning=True)
         before = {u: u.text for u in units}
         seen = [crew.children[u].name for u in units]
-        share = course.job.window.parts // len(units)
-        shown = numbered([clip(u.text, share) for u in units], "Part", [u.name for u in units])
+        share = course.job.window.parts * CHARS // len(units)
+        shown = numbered([excerpt(u.text, share) for u in units], "Part", [u.name for u in units])
         for unit in units:
             crew.redo(unit, "Parts of this contradict each other. Check yours again, and say what"
                       " is right. What it is about, and what they say, is quoted here, every line"
@@ -231,8 +231,8 @@ async def _find(course: _Course) -> list[Conflict]:
         return found
     await _join(course)
     job, thread = course.job, course.thread
-    share = job.window.parts // len(parts)
-    shown = numbered([clip(p.text, share) for p in parts], "Part", [p.label for p in parts])
+    share = job.window.parts * CHARS // len(parts)
+    shown = numbered([excerpt(p.text, share) for p in parts], "Part", [p.label for p in parts])
     job.note_prompts(thread, "contradictions")
     outcome = behind_thoughts(await thread.ask(job.ask_prompt("contradictions", {"parts": shown})))
     if outcome.value is None:

@@ -105,7 +105,7 @@ class Folder:
         files = self._files()
         seen = [entry for key, path in files.items() if (entry := self._glance(path, key))]
         kept = sorted((e for e in seen if _passes(e, wanted)), key=lambda e: -(e.started or 0.0))
-        first = int(wanted.page) if wanted.page.isdecimal() else 0
+        first = wanted.place or 0
         last = first + wanted.most
         counted = [self._count(files[e.key], e.key) or e for e in kept[first:last]]
         return Listing(counted, str(last) if last < len(kept) else None, len(kept),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -61,6 +62,11 @@ class Filter:
     page: str = ""
     """`Listing.older` of the page before; empty for the newest runs."""
     most: int = 50
+
+    @property
+    def place(self) -> int | None:
+        """`page` where it is a number that can be one; None otherwise."""
+        return int(self.page) if re.fullmatch(r"[0-9]{1,18}", self.page) else None
 
 
 @dataclass(frozen=True, slots=True)
