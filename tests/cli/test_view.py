@@ -47,7 +47,7 @@ def test_a_chrome_trace_is_written(shell: Shell, trace: str) -> None:
     (["none.jsonl"], 2, "there is no file or folder none.jsonl"),
     (["log.jsonl"], 2, "log.jsonl is not a plait trace"),
     (["run.jsonl", "--html", "no/where.html"], 2, "cannot write no/where.html"),
-    (["empty", "--html", "out.html"], 2, "0 traces are given"),
+    (["empty", "--html", "out.html"], 2, "there is no trace in what was named"),
     (["run.jsonl", "other.jsonl", "--perfetto", "out.json"], 2, "2 traces are given"),
     (["run.jsonl", "--port", "70000"], 2, "port")])
 def test_what_cannot_be_done_is_one_line(

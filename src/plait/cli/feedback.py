@@ -14,7 +14,7 @@ from plait.server.export import GRADERS, Exported, suite_toml
 from plait.server.export import export as make_suite
 from plait.server.store import read_feedback_of
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.callback()
@@ -22,7 +22,7 @@ def feedback() -> None:
     """What users said of the gateway's runs."""
 
 
-@app.command()
+@app.command(short_help="Write a suite of the answers that users said are right.")
 def export(
     store: Annotated[str, typer.Argument(metavar="STORE", show_default=False,
                                          help="The gateway's store; it may be running.")],

@@ -17,7 +17,8 @@ from plait.cli.settings import Settings, gather, load_settings
 from plait.cli.show import say
 from plait.core import Budget
 from plait.errors import UsageError
-from plait.policy import Breaker, BreakerSettings
+from plait.policy import POLICIES, Breaker, BreakerSettings
+from plait.registry import AUTO, METHODS, find_protocol
 from plait.server.app import make_app
 from plait.server.choosing import THOUGHTS, Thoughts
 from plait.server.experiments import Experiments, read_experiments, recall
@@ -35,6 +36,8 @@ from plait.solve import Runtime
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 TABLE = "serve"
+ENGINE_SECONDS = 2.0
+"""How long the start waits for a word of the engine."""
 PORT = 8080
 
 
@@ -137,6 +140,7 @@ def command(  # noqa: PLR0913 - typer makes an option of every argument
 
 def gateway_settings(settings: Settings, serving: ServeSettings) -> GatewaySettings:
     """What the gateway is told. Raises `UsageError`."""
+    _check_names(settings)
     named = ("total_tokens", "critical_tokens", "seconds", "width", "depth", "cost")
     most = Budget(**{n: v for n in named if (v := getattr(settings, n)) is not None})
     return GatewaySettings(
@@ -145,6 +149,22 @@ def gateway_settings(settings: Settings, serving: ServeSettings) -> GatewaySetti
         thoughts=cast(Thoughts, serving.thoughts), running=serving.running,
         waiting=serving.waiting, queue_seconds=serving.queue_seconds,
         heartbeat=serving.heartbeat, drain_seconds=serving.drain_seconds)
+
+
+def _check_names(settings: Settings) -> None:
+    """Raises `UsageError` for what would have every request refused."""
+    decider = settings.decider()
+    if isinstance(decider, str) and decider not in POLICIES:
+        raise UsageError(f"there is no policy `{decider}`", hint=f"Known: {', '.join(POLICIES)}.")
+    if settings.method not in (None, AUTO, *METHODS):
+        raise UsageError(f"there is no method `{settings.method}`",
+                         hint=f"Known: {', '.join((AUTO, *METHODS))}.")
+    if settings.protocol not in (None, AUTO):
+        find_protocol(settings.protocol)
+    if settings.cost is not None and not settings.price_table():
+        raise UsageError("a budget of cost needs prices",
+                         hint='Say prices = "NAME=PROMPT/GENERATED" in plait.toml, per million '
+                              "tokens.")
 
 
 def store_settings(serving: ServeSettings) -> StoreSettings:
@@ -178,6 +198,11 @@ async def _serve(settings: Settings, serving: ServeSettings) -> None:
         host, port = sock.getsockname()[:2]
         gateway = await _open(settings, serving, told, port, opened)
         shown = f"[{host}]" if ":" in host else host
+        why = ""
+        with anyio.move_on_after(ENGINE_SECONDS):
+            why = await gateway.models.ready()
+        if why:
+            say(f"the engine cannot answer yet: {why}")
         await serve(make_app(gateway), gateway, sock, began=lambda: say(
             f"listening on http://{shown}:{port}/v1, engine {settings.engine}"))
 
