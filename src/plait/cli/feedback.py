@@ -13,6 +13,7 @@ from plait.errors import UsageError
 from plait.server.export import GRADERS, Exported, suite_toml
 from plait.server.export import export as make_suite
 from plait.server.store import read_feedback_of
+from plait.viewer.words import number
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -49,7 +50,7 @@ def export(
     if file is None:
         say(f"no feedback in {store} says what is right: nothing was written")
         raise typer.Exit(1)
-    say(f"wrote {len(found.rows):,} problems: plait eval {file}")
+    say(f"wrote {number(len(found.rows), 'problem')}: plait eval {file}")
 
 
 def _write(folder: Path, found: Exported, grader: str) -> Path:
