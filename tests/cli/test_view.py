@@ -80,3 +80,17 @@ def test_pages_are_served_on_this_machine_until_it_is_stopped(
         assert process.wait(10) in (0, 130)
         assert process.stderr is not None
         assert b"Traceback" not in process.stderr.read()
+
+
+def test_a_folder_without_traces_is_said_and_served(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "plait.cli", "view", ".", "--no-browser"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            assert "there is no trace in what was named" in process.stderr.readline()
+            address = process.stdout.readline().strip()
+            assert httpx.get(address).status_code == 200
+        finally:
+            process.send_signal(signal.SIGINT)
