@@ -59,3 +59,4 @@ def test_an_engine_that_is_down_is_said_at_the_start(tmp_path: Path) -> None:
         assert process.stderr.read() == ""
     assert said[0].startswith("plait: the engine cannot answer yet: cannot connect to")
     assert said[1].startswith("plait: listening on http://127.0.0.1:")
+    assert said[1].endswith(f", engine {url}, no run is kept\n")

@@ -203,8 +203,10 @@ async def _serve(settings: Settings, serving: ServeSettings) -> None:
             why = await gateway.models.ready()
         if why:
             say(f"the engine cannot answer yet: {why}")
+        path = store_path(serving, port)
+        kept = "no run is kept" if path is None else f"runs are kept in {path}"
         await serve(make_app(gateway), gateway, sock, began=lambda: say(
-            f"listening on http://{shown}:{port}/v1, engine {settings.engine}"))
+            f"listening on http://{shown}:{port}/v1, engine {settings.engine}, {kept}"))
 
 
 async def _open(
