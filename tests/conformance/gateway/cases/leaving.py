@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import anyio
 
@@ -44,15 +45,23 @@ async def closed(desk: Desk, leave: Callable[[], Awaitable[None]]) -> None:
     expect(best <= CANCEL_SECONDS, f"closed after {best * 1000:.0f} ms")
 
 
-async def leave_plain(desk: Desk, parallel: bool = False) -> None:
-    """Ask without a stream; leave once calls are open upstream."""
+async def leave_open(desk: Desk, ask: Coroutine[Any, Any, object], pause: float = 0.0) -> None:
+    """``ask``, and leave ``pause`` seconds after calls were opened upstream."""
     before = desk.upstream.calls.started
-    asking = asyncio.create_task(desk.chat(parallel=parallel))
-    async with asyncio.timeout(5):
-        await desk.upstream.until(lambda calls: calls.started > before)
-    await asyncio.sleep(FANNING if parallel else 0)
-    asking.cancel()
-    await asyncio.wait([asking])
+    asking = asyncio.create_task(ask)
+    try:
+        async with asyncio.timeout(5):
+            await desk.upstream.until(lambda calls: calls.started > before)
+        await asyncio.sleep(pause)
+    finally:  # also where no call came: what asks must not outlive its client
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+
+async def read_stream(desk: Desk, *, parallel: bool = False) -> None:
+    """Ask for a stream, and read it to its end."""
+    async with desk.stream(parallel=parallel) as stream:
+        await stream.read()
 
 
 @case("leaving.stream", "in the middle of a stream: the call upstream is closed within 100 ms",
@@ -72,18 +81,7 @@ async def mid_stream(desk: Desk) -> None:
 async def before_first(desk: Desk) -> None:
     async def leave() -> None:
         desk.script(Reply(ANSWER, gate=anyio.Event()))
-        before = desk.upstream.calls.started
-
-        async def ask() -> None:
-            async with desk.stream() as stream:
-                await stream.read()
-
-        asking = asyncio.create_task(ask())
-        async with asyncio.timeout(5):
-            await desk.upstream.until(lambda calls: calls.started > before)
-        await asyncio.sleep(0.05)
-        asking.cancel()
-        await asyncio.wait([asking])
+        await leave_open(desk, read_stream(desk), 0.05)
 
     await closed(desk, leave)
 
@@ -92,14 +90,14 @@ async def before_first(desk: Desk) -> None:
       "upstream")
 async def plain(desk: Desk) -> None:
     desk.script(Reply(ANSWER, gate=anyio.Event()))
-    await closed(desk, lambda: leave_plain(desk))
+    await closed(desk, lambda: leave_open(desk, desk.chat()))
 
 
 @case("leaving.many", "many calls, no stream: all are closed within 100 ms, none follows",
       WHY + "; 27 calls in 20 s were measured", "upstream", "parallel")
 async def many(desk: Desk) -> None:
     desk.script(slow(LONG, 5))
-    await closed(desk, lambda: leave_plain(desk, parallel=True))
+    await closed(desk, lambda: leave_open(desk, desk.chat(parallel=True), FANNING))
 
 
 @case("leaving.many_stream", "many calls in a stream: all are closed within 100 ms, none follows",
@@ -107,17 +105,6 @@ async def many(desk: Desk) -> None:
 async def many_stream(desk: Desk) -> None:
     async def leave() -> None:
         desk.script(slow(LONG, 5))
-        before = desk.upstream.calls.started
-
-        async def ask() -> None:
-            async with desk.stream(parallel=True) as stream:
-                await stream.read()
-
-        asking = asyncio.create_task(ask())
-        async with asyncio.timeout(5):
-            await desk.upstream.until(lambda calls: calls.started > before)
-        await asyncio.sleep(FANNING)
-        asking.cancel()
-        await asyncio.wait([asking])
+        await leave_open(desk, read_stream(desk, parallel=True), FANNING)
 
     await closed(desk, leave)
