@@ -47,7 +47,7 @@ def analyze(  # noqa: PLR0913 - typer makes an option of every argument
     suite: Annotated[str | None, typer.Option(
         help="Make the traffic: answer the problems of this suite in one thread each.")] = None,
     tier: Annotated[str | None, typer.Option(help="Tiers of the suite.")] = None,
-    limit: Annotated[int | None, typer.Option(help="So many problems.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Problems at most.")] = None,
     data: Annotated[str | None, typer.Option(metavar="FILE", help="The suite's data.")] = None,
     engine: Annotated[str | None, typer.Option(help="`nano`, or a base URL.")] = None,
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,

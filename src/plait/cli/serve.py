@@ -101,8 +101,8 @@ def command(  # noqa: PLR0913 - typer makes an option of every argument
     total_tokens: Annotated[int | None, typer.Option(min=1, help="The most tokens a request may "
                                                      "have generated.")] = None,
     seconds: Annotated[float | None, typer.Option(help="The most time a request may take.")] = None,
-    width: Annotated[int | None, typer.Option(min=1, help="Threads at once.")] = None,
-    depth: Annotated[int | None, typer.Option(min=1, help="Levels of threads.")] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Most threads at once below one.")] = None,
+    depth: Annotated[int | None, typer.Option(min=1, help="Most levels of threads.")] = None,
     cost: Annotated[float | None, typer.Option(help="The most a request may cost; needs prices."
                                                )] = None,
     thoughts: Annotated[str | None, typer.Option(help="How thoughts are streamed: full, summary "
@@ -117,16 +117,21 @@ def command(  # noqa: PLR0913 - typer makes an option of every argument
     store: Annotated[str | None, typer.Option(metavar="FILE", help="Where runs are stored, or none."
                                               " [default: a file for this port in ~/.local/state/"
                                               "plait]")] = None,
-    texts: Annotated[str | None, typer.Option(help="Of prompts and answers: keep, redact or off."
-                                              )] = None,
-    experiments: Annotated[str | None, typer.Option(metavar="FILE", help="Live experiments.")
+    texts: Annotated[str | None, typer.Option(help="What is stored of prompts and answers: "
+                                               "keep, redact or off. [default: keep]")] = None,
+    experiments: Annotated[str | None, typer.Option(metavar="FILE", help="Live experiments: policies to "
+                                                    "try on a share of the traffic.")
                            ] = None,
     json_logs: Annotated[bool | None, typer.Option("--json-logs", help="Log as JSON lines.")
                          ] = None,
     heartbeat: Annotated[float | None, typer.Option(help="Seconds of silence after which a stream "
                                                     "gets a sign of life. [default: 10]")] = None,
 ) -> None:
-    """Serve an OpenAI-compatible API that answers with parallel threads where that pays."""
+    """Serve an OpenAI-compatible API that answers with parallel threads where that pays.
+
+    Options that `plait solve` has, too, can be set as there; the others in the table [serve] of
+    plait.toml (port = 8080) or as a variable (PLAIT_SERVE_PORT=8080). Flags are strongest.
+    """
     common = {"engine": engine, "model": model, "policy": policy, "method": method,
               "protocol": protocol, "total_tokens": total_tokens, "seconds": seconds,
               "width": width, "depth": depth, "cost": cost}
