@@ -101,7 +101,8 @@ def command(  # noqa: PLR0913 - typer makes an option of every argument
     total_tokens: Annotated[int | None, typer.Option(min=1, help="The most tokens a request may "
                                                      "have generated.")] = None,
     seconds: Annotated[float | None, typer.Option(help="The most time a request may take.")] = None,
-    width: Annotated[int | None, typer.Option(min=1, help="Most threads at once below one.")] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Most threads at once below one."
+                                              )] = None,
     depth: Annotated[int | None, typer.Option(min=1, help="Most levels of threads.")] = None,
     cost: Annotated[float | None, typer.Option(help="The most a request may cost; needs prices."
                                                )] = None,
@@ -119,8 +120,8 @@ def command(  # noqa: PLR0913 - typer makes an option of every argument
                                               "plait]")] = None,
     texts: Annotated[str | None, typer.Option(help="What is stored of prompts and answers: "
                                                "keep, redact or off. [default: keep]")] = None,
-    experiments: Annotated[str | None, typer.Option(metavar="FILE", help="Live experiments: policies to "
-                                                    "try on a share of the traffic.")
+    experiments: Annotated[str | None, typer.Option(metavar="FILE", help="Live experiments: "
+                                                    "policies to try on a share of the traffic.")
                            ] = None,
     json_logs: Annotated[bool | None, typer.Option("--json-logs", help="Log as JSON lines.")
                          ] = None,
