@@ -37,7 +37,7 @@ types: $(VENV)/.installed-dev
 fuzz: $(VENV)/.installed-dev  ## a million generated inputs for every machine and checker (FUZZ_INPUTS=N)
 	@$(BIN)/python -m tests.fuzz
 
-bench: $(VENV)/.installed  ## the tables of README.md: engine, runtime overhead, eager start, forked against sequential
+bench: $(VENV)/.installed  ## docs/benchmarks.md: engine, runtime overhead, eager start, forked against sequential
 	@$(BIN)/python -m benchmarks.engine
 	@$(BIN)/python -m benchmarks.threads
 	@$(BIN)/python -m benchmarks.eager

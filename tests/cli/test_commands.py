@@ -137,7 +137,7 @@ def test_an_engine_that_cannot_be_reached_is_status_three(shell: Shell) -> None:
 
 @pytest.mark.parametrize(("arguments", "says"), [
     (("sovle", "x"), "plait: there is no command `sovle`. Known: solve,"),
-    (("solve",), "plait: missing argument 'PROMPT'. See `plait --help`."),
+    (("solve",), "plait: missing argument 'PROMPT'. See `plait solve --help`."),
     (("solve", "x", "--colour", "red"), "plait: no such option: --colour"),
     (("solve", "x", "--width", "wide"), "plait: invalid value for '--width'"),
     (("solve", "x", "--seed", "-1"), "plait: invalid value for '--seed'"),

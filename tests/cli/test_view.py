@@ -47,7 +47,7 @@ def test_a_chrome_trace_is_written(shell: Shell, trace: str) -> None:
     (["none.jsonl"], 2, "there is no file or folder none.jsonl"),
     (["log.jsonl"], 2, "log.jsonl is not a plait trace"),
     (["run.jsonl", "--html", "no/where.html"], 2, "cannot write no/where.html"),
-    (["empty", "--html", "out.html"], 2, "0 traces are given"),
+    (["empty", "--html", "out.html"], 2, "there is no trace in what was named"),
     (["run.jsonl", "other.jsonl", "--perfetto", "out.json"], 2, "2 traces are given"),
     (["run.jsonl", "--port", "70000"], 2, "port")])
 def test_what_cannot_be_done_is_one_line(
@@ -80,3 +80,17 @@ def test_pages_are_served_on_this_machine_until_it_is_stopped(
         assert process.wait(10) in (0, 130)
         assert process.stderr is not None
         assert b"Traceback" not in process.stderr.read()
+
+
+def test_a_folder_without_traces_is_said_and_served(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "plait.cli", "view", ".", "--no-browser"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            assert "there is no trace in what was named" in process.stderr.readline()
+            address = process.stdout.readline().strip()
+            assert httpx.get(address).status_code == 200
+        finally:
+            process.send_signal(signal.SIGINT)

@@ -14,7 +14,10 @@ COMMANDS = [line.strip().removeprefix("$ ") for line in GUIDE.splitlines()
             if line.startswith("    $ ")]
 STEPS = GUIDE.split("\n## ")[1:]
 MADE = {"plait trace": ("run.jsonl", "--trace run.jsonl"),
-        "plait eval report": ("evals/first", "--out evals/first")}
+        "plait view": ("run.jsonl", "--trace run.jsonl"),
+        "plait eval report": ("evals/first", "--out evals/first"),
+        "plait feedback": ("runs.sqlite", "programs/served.py"),
+        "plait eval suite": ("suite", "--out suite")}
 """Commands that read what another one makes: what they read, and how that one is known."""
 
 
@@ -28,6 +31,15 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
                           check=False, timeout=100)
 
 
+def prepare(command: str, folder: Path) -> None:
+    """Run what makes what ``command`` reads, where that was not done yet."""
+    for head, (made, option) in MADE.items():
+        if command.startswith(head) and not (folder / made).exists():
+            before = next(c for c in COMMANDS if option in c)
+            prepare(before, folder)
+            run(before, folder)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that looks like the repository, so that what commands write is thrown away."""
@@ -38,12 +50,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_guide_runs_as_it_stands(command: str, folder: Path) -> None:
-    for head, (made, option) in MADE.items():
-        if command.startswith(head) and not (folder / made).exists():
-            run(next(c for c in COMMANDS if option in c), folder)
+    prepare(command, folder)
     done = run(command, folder)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+    assert (done.stdout + done.stderr).strip()
     assert "Traceback" not in done.stderr
 
 
@@ -56,7 +66,8 @@ def test_the_guide_has_seven_steps_and_each_has_a_command() -> None:
 
 def test_every_option_that_the_guide_names_exists(folder: Path) -> None:
     known = "".join(run(f"plait {name} --help", folder).stdout
-                    for name in ("solve", "trace", "analyze", "eval run"))
+                    for name in ("solve", "trace", "analyze", "eval run", "serve", "view",
+                                      "feedback export"))
     named = {word.strip("`.,;:)") for word in GUIDE.replace("(", " ").replace("`", " ").split()
              if word.startswith("--")}
     assert {name for name in named if name not in known} == set()

@@ -36,7 +36,7 @@ def ab(  # noqa: PLR0913 - typer makes an option of every argument
     b: Annotated[str, typer.Argument(metavar="B", show_default=False, help="Another one.")],
     suite: Annotated[str, typer.Option(help="`countdown`, a data set, or a *.toml file.")],
     tier: Annotated[str | None, typer.Option(help="Tiers of the suite.")] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many problems.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Problems at most.")] = None,
     data: Annotated[str | None, typer.Option(metavar="FILE", help="The suite's data.")] = None,
     metric: Annotated[str, typer.Option(help="score, accuracy, seconds or tokens.")] = "score",
     latency: Annotated[float, typer.Option(help="Weight of seconds in the score.")] = 0.3,

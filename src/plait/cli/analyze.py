@@ -42,12 +42,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def analyze(  # noqa: PLR0913 - typer makes an option of every argument
     logs: Annotated[list[str] | None, typer.Argument(
-        metavar="[LOG]...", show_default=False, help="Logs, or folders of them: OpenAI-style"
+        metavar="LOG", show_default=False, help="Logs, or folders of them: OpenAI-style"
         " JSONL, inspect or lm-eval sample logs, plait traces, folders of `plait eval`.")] = None,
     suite: Annotated[str | None, typer.Option(
         help="Make the traffic: answer the problems of this suite in one thread each.")] = None,
     tier: Annotated[str | None, typer.Option(help="Tiers of the suite.")] = None,
-    limit: Annotated[int | None, typer.Option(help="So many problems.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Problems at most.")] = None,
     data: Annotated[str | None, typer.Option(metavar="FILE", help="The suite's data.")] = None,
     engine: Annotated[str | None, typer.Option(help="`nano`, or a base URL.")] = None,
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,

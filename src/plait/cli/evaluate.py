@@ -62,7 +62,7 @@ class EvalGroup(TyperGroup):
         return ["run", *HERE]
 
 
-app = typer.Typer(cls=EvalGroup, add_completion=False, rich_markup_mode=None, no_args_is_help=True,
+app = typer.Typer(cls=EvalGroup, add_completion=False, rich_markup_mode=None,
                   help="Put the same problems to several methods: plait eval SUITE --methods a,b.")
 
 

@@ -13,8 +13,9 @@ from plait.errors import UsageError
 from plait.server.export import GRADERS, Exported, suite_toml
 from plait.server.export import export as make_suite
 from plait.server.store import read_feedback_of
+from plait.viewer.words import number
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.callback()
@@ -22,7 +23,7 @@ def feedback() -> None:
     """What users said of the gateway's runs."""
 
 
-@app.command()
+@app.command(short_help="Write a suite of the answers that users said are right.")
 def export(
     store: Annotated[str, typer.Argument(metavar="STORE", show_default=False,
                                          help="The gateway's store; it may be running.")],
@@ -49,7 +50,7 @@ def export(
     if file is None:
         say(f"no feedback in {store} says what is right: nothing was written")
         raise typer.Exit(1)
-    say(f"wrote {len(found.rows):,} problems: plait eval {file}")
+    say(f"wrote {number(len(found.rows), 'problem')}: plait eval {file}")
 
 
 def _write(folder: Path, found: Exported, grader: str) -> Path:

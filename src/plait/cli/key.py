@@ -15,10 +15,14 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command()
 def key(
-    name: Annotated[str, typer.Argument(help="Whose key it is: letters, digits, - and _.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is: letters, digits, "
+                                                        "- and _.")],
 ) -> None:
-    """Make a key. What the server has to know goes to standard output, to be added to its file of
-    keys; the key itself is shown once, on standard error."""
+    """Make a key for a client of the gateway: `plait key ada >> keys.toml`.
+
+    What the gateway has to know goes to standard output, to be added to its file of keys; the key
+    itself is shown once, on standard error.
+    """
     if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
         raise UsageError(f"{name!r:.40} is no name for a key", hint="Use letters, digits, - and _.")
     made = new_key()

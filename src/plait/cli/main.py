@@ -23,8 +23,8 @@ from plait.version import VERSION
 
 COMMANDS = {
     "solve": ("plait.cli.solve", "Answer one question, in parallel where the model can."),
-    "serve": ("plait.cli.serve", "Serve an OpenAI-compatible API."),
-    "key": ("plait.cli.key", "Make a key for a client of the API."),
+    "serve": ("plait.cli.serve", "Serve an OpenAI-compatible API: the gateway."),
+    "key": ("plait.cli.key", "Make a key for a client of the gateway."),
     "probe": ("plait.cli.served", "Say what an engine serves, and whether a wire format fits."),
     "protocols": ("plait.cli.protocols", "List the wire formats that models fork in."),
     "eval": ("plait.cli.evaluate", "Put the same problems to several methods, and compare."),
@@ -49,6 +49,10 @@ class LazyGroup(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         return typer.main.get_command(import_module(COMMANDS[cmd_name][0]).app)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
@@ -96,7 +100,7 @@ def run(arguments: Sequence[str]) -> int:
         _forget_stdout()
         return BROKEN_PIPE
     except typer.TyperException as error:
-        return _fail(f"{_sentence(error.format_message())}. See `plait --help`.", 2)
+        return _fail_to_parse(error)
     except PlaitError as error:
         return _fail(error.line, error.exit_status)
     except Exception as error:  # noqa: BLE001 - boundary: a person gets a line, not a traceback
@@ -109,6 +113,13 @@ def run(arguments: Sequence[str]) -> int:
 def _fail(line: str, status: int) -> int:
     print("plait:", " ".join(line.split()), file=sys.stderr)
     return status
+
+
+def _fail_to_parse(error: typer.TyperException) -> int:
+    """Say what is wrong with the command line, and whose help says how it would be right."""
+    context = getattr(error, "ctx", None)
+    name = "plait" if context is None else context.command_path
+    return _fail(f"{_sentence(error.format_message())}. See `{name} --help`.", 2)
 
 
 def _report_bug(error: Exception) -> int:

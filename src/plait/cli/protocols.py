@@ -68,7 +68,7 @@ class _Transcript:
     threads: dict[str, str] = field(default_factory=dict)
 
 
-@app.command()
+@app.command(short_help="Check transcripts: faults with their places.")
 def check(
     file: Annotated[str, typer.Argument(metavar="FILE", show_default=False, help="A transcript as "
                                         "text, or *.jsonl: objects with `text`, and `threads` for "

@@ -15,7 +15,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 NOT_MET = 1
 
 
-@app.command()
+@app.command(short_help="Write the report of a run, and say what came out.")
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False,
                                            help="As filled by `plait eval SUITE --out DIR`.")],

@@ -16,7 +16,8 @@ from plait.cli.settings import Settings, gather, load_settings
 from plait.cli.show import say
 from plait.core import Budget
 from plait.errors import UsageError
-from plait.policy import Breaker, BreakerSettings
+from plait.policy import POLICIES, Breaker, BreakerSettings
+from plait.registry import AUTO, METHODS, find_protocol
 from plait.server.app import make_app
 from plait.server.choosing import THOUGHTS, Thoughts
 from plait.server.experiments import Experiments, read_experiments, recall
@@ -34,6 +35,8 @@ from plait.solve import Runtime
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 TABLE = "serve"
+ENGINE_SECONDS = 2.0
+"""How long the start waits for a word of the engine."""
 PORT = 8080
 
 
@@ -97,8 +100,9 @@ def command(  # noqa: PLR0913 - typer makes an option of every argument
     total_tokens: Annotated[int | None, typer.Option(min=1, help="The most tokens a request may "
                                                      "have generated.")] = None,
     seconds: Annotated[float | None, typer.Option(help="The most time a request may take.")] = None,
-    width: Annotated[int | None, typer.Option(min=1, help="Threads at once.")] = None,
-    depth: Annotated[int | None, typer.Option(min=1, help="Levels of threads.")] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Most threads at once below one."
+                                              )] = None,
+    depth: Annotated[int | None, typer.Option(min=1, help="Most levels of threads.")] = None,
     cost: Annotated[float | None, typer.Option(help="The most a request may cost; needs prices."
                                                )] = None,
     thoughts: Annotated[str | None, typer.Option(help="How thoughts are streamed: full, summary "
@@ -113,16 +117,21 @@ def command(  # noqa: PLR0913 - typer makes an option of every argument
     store: Annotated[str | None, typer.Option(metavar="FILE", help="Where runs are stored, or none."
                                               " [default: a file for this port in ~/.local/state/"
                                               "plait]")] = None,
-    texts: Annotated[str | None, typer.Option(help="Of prompts and answers: keep, redact or off."
-                                              )] = None,
-    experiments: Annotated[str | None, typer.Option(metavar="FILE", help="Live experiments.")
+    texts: Annotated[str | None, typer.Option(help="What is stored of prompts and answers: "
+                                               "keep, redact or off. [default: keep]")] = None,
+    experiments: Annotated[str | None, typer.Option(metavar="FILE", help="Live experiments: "
+                                                    "policies to try on a share of the traffic.")
                            ] = None,
     json_logs: Annotated[bool | None, typer.Option("--json-logs", help="Log as JSON lines.")
                          ] = None,
     heartbeat: Annotated[float | None, typer.Option(help="Seconds of silence after which a stream "
                                                     "gets a sign of life. [default: 10]")] = None,
 ) -> None:
-    """Serve an OpenAI-compatible API that answers with parallel threads where that pays."""
+    """Serve an OpenAI-compatible API that answers with parallel threads where that pays.
+
+    Options that `plait solve` has, too, can be set as there; the others in the table [serve] of
+    plait.toml (port = 8080) or as a variable (PLAIT_SERVE_PORT=8080). Flags are strongest.
+    """
     common = {"engine": engine, "model": model, "policy": policy, "method": method,
               "protocol": protocol, "total_tokens": total_tokens, "seconds": seconds,
               "width": width, "depth": depth, "cost": cost}
@@ -136,6 +145,7 @@ def command(  # noqa: PLR0913 - typer makes an option of every argument
 
 def gateway_settings(settings: Settings, serving: ServeSettings) -> GatewaySettings:
     """What the gateway is told. Raises `UsageError`."""
+    _check_names(settings)
     named = ("total_tokens", "critical_tokens", "seconds", "width", "depth", "cost")
     most = Budget(**{n: v for n in named if (v := getattr(settings, n)) is not None})
     return GatewaySettings(
@@ -144,6 +154,22 @@ def gateway_settings(settings: Settings, serving: ServeSettings) -> GatewaySetti
         no_keys=serving.no_keys, thoughts=cast(Thoughts, serving.thoughts),
         running=serving.running, waiting=serving.waiting, queue_seconds=serving.queue_seconds,
         heartbeat=serving.heartbeat, drain_seconds=serving.drain_seconds)
+
+
+def _check_names(settings: Settings) -> None:
+    """Raises `UsageError` for what would have every request refused."""
+    decider = settings.decider()
+    if isinstance(decider, str) and decider not in POLICIES:
+        raise UsageError(f"there is no policy `{decider}`", hint=f"Known: {', '.join(POLICIES)}.")
+    if settings.method not in (None, AUTO, *METHODS):
+        raise UsageError(f"there is no method `{settings.method}`",
+                         hint=f"Known: {', '.join((AUTO, *METHODS))}.")
+    if settings.protocol not in (None, AUTO):
+        find_protocol(settings.protocol)
+    if settings.cost is not None and not settings.price_table():
+        raise UsageError("a budget of cost needs prices",
+                         hint='Say prices = "NAME=PROMPT/GENERATED" in plait.toml, per million '
+                              "tokens.")
 
 
 def store_settings(serving: ServeSettings) -> StoreSettings:
@@ -174,8 +200,15 @@ async def _serve(settings: Settings, serving: ServeSettings) -> None:
         host, port = sock.getsockname()[:2]
         gateway = await _open(settings, serving, told, port, opened)
         shown = f"[{host}]" if ":" in host else host
+        why = ""
+        with anyio.move_on_after(ENGINE_SECONDS):
+            why = await gateway.models.ready()
+        if why:
+            say(f"the engine cannot answer yet: {why}")
+        path = store_path(serving, port)
+        kept = "no run is kept" if path is None else f"runs are kept in {path}"
         await serve(make_app(gateway), gateway, sock, began=lambda: say(
-            f"listening on http://{shown}:{port}/v1, engine {settings.engine}"))
+            f"listening on http://{shown}:{port}/v1, engine {settings.engine}, {kept}"))
 
 
 async def _open(

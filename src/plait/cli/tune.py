@@ -52,7 +52,7 @@ def tune(  # noqa: PLR0913 - typer makes an option of every argument
     out: Annotated[str, typer.Option(metavar="FOLDER", help="Where the search is kept; the same"
                                      " command goes on with it.")],
     tier: Annotated[str | None, typer.Option(help="Tiers of the suite.")] = None,
-    limit: Annotated[int | None, typer.Option(help="So many problems, both halves.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Problems at most, both halves.")] = None,
     data: Annotated[str | None, typer.Option(metavar="FILE", help="The suite's data.")] = None,
     trials: Annotated[int, typer.Option(min=1, help="Policies to try.")] = 30,
     latency: Annotated[float, typer.Option(help="What being as slow as sequential costs.")] = 0.3,

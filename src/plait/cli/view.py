@@ -21,11 +21,12 @@ from plait.viewer.web.pages import Places
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 LOCAL = "127.0.0.1"
+EMPTY = "there is no trace in what was named"
 
 
 @app.command()
 def view(
-    traces: Annotated[list[str], typer.Argument(metavar="TRACE...", show_default=False, help=(
+    traces: Annotated[list[str], typer.Argument(metavar="TRACE", show_default=False, help=(
         "Files as written by `plait solve --trace FILE`, or folders of them."))],
     html: Annotated[str | None, typer.Option(metavar="FILE", help="Write one HTML file instead, "
                                              "with everything in it.")] = None,
@@ -49,9 +50,12 @@ def view(
 
 def _export(folder: Folder, html: str | None, perfetto_file: str | None) -> None:
     keys = folder.keys()
+    if not keys:
+        raise UsageError(f"{EMPTY}, so none can be written to a file",
+                         hint="Name a file that `plait solve --trace FILE` wrote.")
     most = 2 if perfetto_file is None else 1
-    if not 1 <= len(keys) <= most:
-        raise UsageError(f"{len(keys)} traces are given, but a file holds {'one run'}"
+    if len(keys) > most:
+        raise UsageError(f"{len(keys)} traces are given, but a file holds one run"
                          + (", or two to compare" if most == 2 else ""),
                          hint="Name the trace file.")
     sheets = anyio.run(_sheets, folder, keys)
@@ -94,6 +98,8 @@ def _serve(folder: Folder, port: int, *, browser: bool) -> None:
         keys = folder.keys()
         root = f"http://{LOCAL}:{listening.getsockname()[1]}"
         address = root + (Places().run(keys[0]) if len(keys) == 1 else "/")
+        if not keys:
+            say(f"{EMPTY}; the page shows those that come")
         print(address, flush=True)
         if browser:
             webbrowser.open(address)

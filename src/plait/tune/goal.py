@@ -19,6 +19,7 @@ from statistics import fmean
 from plait.errors import UsageError
 from plait.evals import Sample
 from plait.tune.bench import Taken
+from plait.viewer.words import number
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,8 @@ def split(samples: Sequence[Sample], seed: int = 0) -> tuple[list[Sample], list[
         for place, sample in enumerate(sorted(group, key=lambda s: _rank(s, seed))):
             (search if place % 2 == 0 else confirm).append(sample)
     if min(len(search), len(confirm)) < 2:
-        raise UsageError(f"{len(samples)} problems are too few to search on one half and confirm"
-                         " on the other", hint="Take at least 8, better 100.")
+        raise UsageError(f"the suite has {number(len(samples), 'problem')}: too few to search on"
+                         " one half and confirm on the other", hint="Take at least 8, better 100.")
     return sorted(search, key=lambda s: _rank(s, seed)), sorted(
         confirm, key=lambda s: _rank(s, seed))
 

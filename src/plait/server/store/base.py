@@ -75,7 +75,8 @@ def open_writer(path: Path) -> tuple[sqlite3.Connection, int]:
         os.close(lock)
         if isinstance(error, UsageError):
             raise
-        raise UsageError(f"cannot write the store {path}: {error}") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"cannot write the store {path}: {why}") from None
     return base, lock
 
 
