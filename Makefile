@@ -58,6 +58,9 @@ train: $(BIN)/python  ## make plait-nano again, from nothing
 	@$(PIP) -e '.[train]'
 	@$(BIN)/python -m training.train
 	@$(BIN)/python -m training.export
+	@$(BIN)/python -m training.train --run more --start src/plait/weights/nano --minutes 50 --peak 0.5 \
+	  --tokens 8192 --shares '{"s3": 0.34, "sequential": 0.24, "apr_call": 0.17, "apr_join": 0.12, "woven": 0.13}'
+	@$(BIN)/python -m training.export --checkpoint training/runs/more/last.pt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -34,6 +34,7 @@ from plait.puzzles.countdown_text import render
 from plait.puzzles.countdown_trace import search3
 from training.data import SHARES, WRITERS, Batch, Stream, collate, encode
 from training.decode import greedy
+from training.export import read
 from training.model import Config, Nano
 from training.optimizer import Muon
 from training.tokenizer import BOS, EOS, PAD, build, numbers
@@ -48,8 +49,9 @@ def losses(model: Nano, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     ids = torch.from_numpy(batch.ids)
     branch = None if batch.branch is None else torch.from_numpy(batch.branch)
     previous, targets = pairs(batch)
-    states = model.hidden(ids, branch).flatten(0, 1)[previous]
-    logits = model.logits(states)
+    with torch.autocast("cpu", torch.bfloat16):  # half again as fast where the CPU has it
+        states = model.hidden(ids, branch).flatten(0, 1)[previous]
+        logits = model.logits(states).float()
     right = (logits.argmax(-1) == targets).sum()
     return F.cross_entropy(logits, targets, reduction="sum"), right
 
@@ -73,12 +75,14 @@ class Trainer:
     def __init__(self, options: argparse.Namespace, rank: int) -> None:
         self.run, self.minutes = RUNS / options.run, options.minutes
         self.rank, self.workers = rank, options.workers
-        self.tokens = options.tokens // options.workers
+        self.tokens, self.peak = options.tokens // options.workers, options.peak
         self.run.mkdir(parents=True, exist_ok=True)
         self.tokenizer = build()
         torch.manual_seed(7)
         self.model = Nano(Config(vocab=self.tokenizer.get_vocab_size()))
         self.model.place_numbers(numbers(self.tokenizer))
+        if options.start is not None:
+            self.model.load_state_dict(read(options.start).state_dict())
         matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "proj" in n]
         others = [p for n, p in self.model.named_parameters() if "proj" not in n]
         self.muon = Muon(
@@ -87,6 +91,7 @@ class Trainer:
         self.adam = torch.optim.AdamW(others, lr=0.003, betas=(0.9, 0.95), weight_decay=0.0)
         self.step, self.seen, self.elapsed, self.finished = 0, 0, 0.0, False
         self.stream = Stream(self.tokenizer, f"train/0/{rank}", cap=options.cap)
+        self.stream.mix(options.shares)
         if (self.run / "last.pt").exists():
             self.resume()
         self.control()
@@ -97,7 +102,9 @@ class Trainer:
         self.muon.load_state_dict(saved["muon"])
         self.adam.load_state_dict(saved["adam"])
         self.step, self.seen, self.elapsed = saved["step"], saved["seen"], saved["elapsed"]
+        shares = self.stream.shares
         self.stream = Stream(self.tokenizer, f"train/{self.step}/{self.rank}", cap=self.stream.cap)
+        self.stream.mix(shares)
 
     def save(self) -> None:
         saved = {
@@ -150,7 +157,7 @@ class Trainer:
             weight.grad.copy_(grad.view_as(weight))
         self.elapsed, self.minutes = float(notes[-2]), float(notes[-1])
         self.finished = self.elapsed >= self.minutes * 60
-        now = rate(self.elapsed, self.minutes * 60, self.step)
+        now = self.peak * rate(self.elapsed, self.minutes * 60, self.step)
         for optimizer, base in ((self.muon, 0.02), (self.adam, 0.003)):
             optimizer.param_groups[0]["lr"] = base * now
             optimizer.step()
@@ -208,7 +215,7 @@ class Trainer:
             if self.step % 50 == 0:
                 speed = (self.seen - since[0]) / max(1e-9, self.elapsed - since[1])
                 if self.rank == 0:
-                    now = rate(self.elapsed, self.minutes * 60, self.step)
+                    now = self.peak * rate(self.elapsed, self.minutes * 60, self.step)
                     self.log(
                         loss={k: round(v[0] / max(1, v[2]), 4) for k, v in totals.items()},
                         right={k: round(v[1] / max(1, v[2]), 4) for k, v in totals.items()},
@@ -242,7 +249,7 @@ def work(rank: int, options: argparse.Namespace, meeting: str) -> None:
         "gloo", init_method=f"file://{meeting}", rank=rank, world_size=options.workers,
         timeout=timedelta(days=1),
     )
-    Trainer(options, rank).train(save_every=180, eval_every=480)
+    Trainer(options, rank).train(save_every=180, eval_every=900)
     dist.destroy_process_group()
 
 
@@ -250,6 +257,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train plait-nano.")
     parser.add_argument("--run", default="nano")
     parser.add_argument("--minutes", type=float, default=68)
+    parser.add_argument("--start", type=Path, help="folder of an earlier model to go on from")
+    parser.add_argument("--shares", type=json.loads, default={},
+                        help="JSON: the share of tokens of each kind of document")
+    parser.add_argument("--peak", type=float, default=1.0, help="share of the full learning rate")
     parser.add_argument("--tokens", type=int, default=6144, help="tokens in an optimizer step")
     parser.add_argument("--cap", type=int, default=4000, help="longest document at first")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")

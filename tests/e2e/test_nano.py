@@ -66,7 +66,7 @@ def test_threads_of_a_shared_prefix_read_only_their_header_anew() -> None:
     trace = Trace()
 
     async def weave() -> Result:
-        return await run("Make 60 from 33, 15 and 12", trace, protocol="threadweaver")
+        return await run("Make 72 from 33, 32 and 12", trace, protocol="threadweaver")
 
     result = anyio.run(weave)
     assert result.correct

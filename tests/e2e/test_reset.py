@@ -10,7 +10,7 @@ from plait.interfaces import Opening, Thread
 from plait.solve import solve
 from plait.trace import Trace
 
-QUESTION = "Make 92 from 46, 39, 29 and 20"
+QUESTION = "Make 53 from 49, 18, 12 and 11"
 
 
 class Windowed:
