@@ -125,6 +125,7 @@ class Models:
         """Why no request can be answered now; empty if one can."""
         if self.server is None:
             return ""
+        self._looked = float("-inf")  # that it answered a while ago does not say that it still does
         try:
             await self._listed()
         except EngineError as error:
