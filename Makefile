@@ -41,7 +41,7 @@ bench: $(VENV)/.installed  ## the tables of README.md: engine, runtime overhead,
 	@$(BIN)/python -m benchmarks.engine
 	@$(BIN)/python -m benchmarks.threads
 	@$(BIN)/python -m benchmarks.eager
-	@$(BIN)/python -m benchmarks.countdown
+	@$(BIN)/python -m benchmarks.forked
 
 test-live: $(VENV)/.installed-dev  ## tests against real servers (llama.cpp, vLLM); installs them under .live/
 	@bash tests/live/setup.sh

@@ -67,8 +67,9 @@ def _write_tokenizer(folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
-def write_gguf(folder: Path, path: Path) -> None:
-    """The model in ``folder`` as a GGUF file with F16 weights, for llama.cpp and OpenVINO.
+def write_gguf(folder: Path, path: Path, precision: type = np.float16) -> None:
+    """The model in ``folder`` as a GGUF file, for llama.cpp and OpenVINO; ``precision`` of its
+    matrices: float16 or float32.
 
     GGUF's Llama turns neighbouring pairs where Hugging Face's turns halves, so the rows of q and
     k are permuted. Needs the package `gguf`.
@@ -90,7 +91,9 @@ def write_gguf(folder: Path, path: Path) -> None:
     writer.add_rope_dimension_count(shape.head)
     writer.add_rope_freq_base(shape.theta)
     writer.add_layer_norm_rms_eps(shape.eps)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    whole = precision is np.float32
+    writer.add_file_type(
+        gguf.LlamaFileType.ALL_F32 if whole else gguf.LlamaFileType.MOSTLY_F16)
     _add_tokenizer(writer, folder, shape)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, shape.layers)
     tensors = read_tensors(folder / "model.safetensors")
@@ -100,7 +103,7 @@ def write_gguf(folder: Path, path: Path) -> None:
         values = tensor
         if "q_proj" in name or "k_proj" in name:
             values = _neighbours(tensor, shape.heads if "q_proj" in name else shape.kv_heads)
-        kind = np.float16 if tensor.ndim == 2 else np.float32
+        kind = precision if tensor.ndim == 2 else np.float32
         base = names.get_name(name.removesuffix(".weight"))
         writer.add_tensor(f"{base}.weight", np.ascontiguousarray(values.astype(kind)))
     writer.write_header_to_file()

@@ -14,8 +14,9 @@ class Decoder:
     def __init__(self, model: Nano, rows: int, room: int) -> None:
         c = model.config
         self.model, self.room = model, room
-        self.keys = [torch.zeros(rows, room, c.head) for _ in range(c.layers)]
-        self.values = [torch.zeros(rows, room, c.head) for _ in range(c.layers)]
+        shape = rows, room, c.kv_heads, c.head
+        self.keys = [torch.zeros(shape) for _ in range(c.layers)]
+        self.values = [torch.zeros(shape) for _ in range(c.layers)]
         self.cos, self.sin = rotary(torch.arange(room), c)
 
     def forward(self, ids: Tensor, start: Tensor) -> Tensor:
@@ -28,15 +29,15 @@ class Decoder:
         x = self.model.embed_tokens(ids)
         for k, layer in enumerate(self.model.layers):
             q, key, value = layer.self_attn.project(layer.input_layernorm(x), cos, sin)
-            index = at[:, :, None].expand(-1, -1, c.head)
+            index = at[:, :, None, None].expand(-1, -1, c.kv_heads, c.head)
             self.keys[k].scatter_(1, index, key)
             self.values[k].scatter_(1, index, value)
             keys, values = self.keys[k][:, :span], self.values[k][:, :span]
-            q = q.reshape(len(ids), n * c.heads, c.head)
-            scores = torch.bmm(q, keys.mT).view(len(ids), n, c.heads, span) * c.head**-0.5
-            scores = scores.masked_fill(~mask[:, :, None], -torch.inf).softmax(-1)
-            out = torch.bmm(scores.view(len(ids), -1, span), values)
-            x = x + layer.self_attn.o_proj(out.view(len(ids), n, -1))
+            q = q.view(len(ids), n, c.kv_heads, -1, c.head)
+            scores = torch.einsum("bnkgd,bskd->bkngs", q, keys) * c.head**-0.5
+            scores = scores.masked_fill(~mask[:, None, :, None], -torch.inf).softmax(-1)
+            out = torch.einsum("bkngs,bskd->bnkgd", scores, values).reshape(len(ids), n, -1)
+            x = x + layer.self_attn.o_proj(out)
             x = x + layer.mlp(layer.post_attention_layernorm(x))
         return self.model.norm(x)
 

@@ -1,8 +1,9 @@
 """Write the model for the embedded engine: `python -m training.export`.
 
 The folder holds what a Hugging Face Llama holds: config.json, tokenizer.json,
-tokenizer_config.json, and model.safetensors in float16. The tokenizer itself adds no begin token:
-whoever opens a context puts it (id 0) in front, and encodes every later piece as it is.
+tokenizer_config.json, and model.safetensors in float16. A context opens with the begin token
+(id 0), which the tokenizer adds where special tokens are asked for; later pieces are encoded
+without.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def llama_config(config: Config) -> dict[str, object]:
         "intermediate_size": config.inner,
         "num_hidden_layers": config.layers,
         "num_attention_heads": config.heads,
-        "num_key_value_heads": 1,
+        "num_key_value_heads": config.kv_heads,
         "head_dim": config.head,
         "hidden_act": "silu",
         "max_position_embeddings": config.longest,
@@ -78,7 +79,8 @@ def export(checkpoint: Path, out: Path) -> None:
 def read(folder: Path) -> Nano:
     """The exported (rounded) model, computed in float32."""
     shape = json.loads((folder / "config.json").read_text())
-    model = Nano(Config(vocab=shape["vocab_size"]))
+    model = Nano(Config(shape["vocab_size"], kv_heads=shape["num_key_value_heads"],
+                        theta=shape["rope_theta"]))
     weights = load_file(folder / "model.safetensors")
     model.load_state_dict({k.removeprefix("model."): v.float() for k, v in weights.items()})
     return model.eval()

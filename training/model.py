@@ -1,6 +1,6 @@
 """The reference model: a small Llama in PyTorch, with the parameter names of Hugging Face.
 
-One key-value head is shared by all query heads. RoPE turns halves (`rotate_half`), as Hugging
+RoPE turns halves (`rotate_half`), as Hugging
 Face's Llama does. Embedding and output share one matrix.
 """
 
@@ -19,6 +19,7 @@ class Config:
     layers: int = 4
     width: int = 256
     heads: int = 4
+    kv_heads: int = 4
     head: int = 64
     inner: int = 704
     theta: float = 10000.0
@@ -54,24 +55,26 @@ class Attention(nn.Module):
         super().__init__()
         self.c = c
         self.q_proj = nn.Linear(c.width, c.heads * c.head, bias=False)
-        self.k_proj = nn.Linear(c.width, c.head, bias=False)
-        self.v_proj = nn.Linear(c.width, c.head, bias=False)
+        self.k_proj = nn.Linear(c.width, c.kv_heads * c.head, bias=False)
+        self.v_proj = nn.Linear(c.width, c.kv_heads * c.head, bias=False)
         self.o_proj = nn.Linear(c.heads * c.head, c.width, bias=False)
 
     def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         b, t, _ = x.shape
         q = self.q_proj(x).view(b, t, self.c.heads, self.c.head)
-        q = rotate(q, cos.unsqueeze(-2), sin.unsqueeze(-2))
-        return q, rotate(self.k_proj(x), cos, sin), self.v_proj(x)
+        k = self.k_proj(x).view(b, t, self.c.kv_heads, self.c.head)
+        v = self.v_proj(x).view(b, t, self.c.kv_heads, self.c.head)
+        cos, sin = cos.unsqueeze(-2), sin.unsqueeze(-2)
+        return rotate(q, cos, sin), rotate(k, cos, sin), v
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
         b, t, _ = x.shape
         q, k, v = self.project(x, cos, sin)
-        shape = (b, self.c.heads, t, self.c.head)
+        group = self.c.heads // self.c.kv_heads
         out = F.scaled_dot_product_attention(
             q.transpose(1, 2),
-            k.unsqueeze(1).expand(shape),
-            v.unsqueeze(1).expand(shape),
+            k.repeat_interleave(group, 2).transpose(1, 2),
+            v.repeat_interleave(group, 2).transpose(1, 2),
             attn_mask=mask,
             is_causal=mask is None,
         )
@@ -132,6 +135,13 @@ class Nano(nn.Module):
         waves = [f(a) for a in angles for f in (torch.cos, torch.sin)]
         table = torch.stack([*waves, n / 100 - 1], 1) * 0.03
         self.embed_tokens.weight[tokens, : table.shape[1]] = table
+
+    @torch.no_grad()
+    def place_sums(self, tokens: dict[int, tuple[int, int]]) -> None:
+        """Start the embeddings of tokens that are made of two as the sums of theirs."""
+        weight = self.embed_tokens.weight
+        for token, (first, second) in tokens.items():
+            weight[token] = weight[first] + weight[second]
 
     def hidden(self, ids: Tensor, branch: Tensor | None = None) -> Tensor:
         positions, mask = torch.arange(ids.shape[1]), None

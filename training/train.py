@@ -28,15 +28,17 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 import torch.nn.functional as F
+from tokenizers import Tokenizer
 
 from plait.puzzles.countdown import Problem, generate
 from plait.puzzles.countdown_text import render
 from plait.puzzles.countdown_trace import search3
 from training.data import SHARES, WRITERS, Batch, Stream, collate, encode
 from training.decode import greedy
+from training.export import read
 from training.model import Config, Nano
 from training.optimizer import Muon
-from training.tokenizer import BOS, EOS, PAD, build, numbers
+from training.tokenizer import BOS, EOS, PAD, build, load, numbers, sums
 
 RUNS = Path(__file__).parent / "runs"
 DECAY = 0.4
@@ -48,10 +50,34 @@ def losses(model: Nano, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     ids = torch.from_numpy(batch.ids)
     branch = None if batch.branch is None else torch.from_numpy(batch.branch)
     previous, targets = pairs(batch)
-    states = model.hidden(ids, branch).flatten(0, 1)[previous]
-    logits = model.logits(states)
+    with torch.autocast("cpu", torch.bfloat16):  # half again as fast where the CPU has it
+        states = model.hidden(ids, branch).flatten(0, 1)[previous]
+        logits = model.logits(states).float()
     right = (logits.argmax(-1) == targets).sum()
     return F.cross_entropy(logits, targets, reduction="sum"), right
+
+
+@torch.no_grad()
+def begin_from(model: Nano, folder: Path, tokenizer: Tokenizer) -> None:
+    """Take over the weights of the earlier model in ``folder``. Tokens that it does not know keep
+    their start, or start as the sum of two that it does; where it has fewer key and value heads,
+    each of them is repeated, which changes nothing until training tells the copies apart."""
+    known = load(folder / "tokenizer.json").get_vocab()
+    earlier = read(folder)
+    weights = earlier.state_dict()
+    times = model.config.kv_heads // earlier.config.kv_heads
+    for name, weight in weights.items():
+        if "k_proj" in name or "v_proj" in name:
+            heads = weight.unflatten(0, (earlier.config.kv_heads, model.config.head))
+            weights[name] = heads.repeat_interleave(times, 0).flatten(0, 1)
+    embed = model.embed_tokens.weight
+    old, new = weights.pop("embed_tokens.weight"), tokenizer.get_vocab()
+    for token, place in new.items():
+        if token in known:
+            embed[place] = old[known[token]]
+    model.load_state_dict(weights, strict=False)
+    fresh = {place for token, place in new.items() if token not in known}
+    model.place_sums({t: pair for t, pair in sums(tokenizer).items() if t in fresh})
 
 
 def pairs(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -73,12 +99,15 @@ class Trainer:
     def __init__(self, options: argparse.Namespace, rank: int) -> None:
         self.run, self.minutes = RUNS / options.run, options.minutes
         self.rank, self.workers = rank, options.workers
-        self.tokens = options.tokens // options.workers
+        self.tokens, self.peak = options.tokens // options.workers, options.peak
         self.run.mkdir(parents=True, exist_ok=True)
         self.tokenizer = build()
         torch.manual_seed(7)
         self.model = Nano(Config(vocab=self.tokenizer.get_vocab_size()))
         self.model.place_numbers(numbers(self.tokenizer))
+        self.model.place_sums(sums(self.tokenizer))
+        if options.start is not None:
+            begin_from(self.model, options.start, self.tokenizer)
         matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "proj" in n]
         others = [p for n, p in self.model.named_parameters() if "proj" not in n]
         self.muon = Muon(
@@ -150,7 +179,7 @@ class Trainer:
             weight.grad.copy_(grad.view_as(weight))
         self.elapsed, self.minutes = float(notes[-2]), float(notes[-1])
         self.finished = self.elapsed >= self.minutes * 60
-        now = rate(self.elapsed, self.minutes * 60, self.step)
+        now = self.peak * rate(self.elapsed, self.minutes * 60, self.step)
         for optimizer, base in ((self.muon, 0.02), (self.adam, 0.003)):
             optimizer.param_groups[0]["lr"] = base * now
             optimizer.step()
@@ -173,7 +202,7 @@ class Trainer:
                 random = Random(f"eval/{kind}")
                 rows = [
                     encode(self.tokenizer, kind, WRITERS[kind](random), self.stream.cap)
-                    for _ in range(3 if kind == "sequential" else 8)
+                    for _ in range(8)
                 ]
                 batch = collate(rows, pad)
                 out[kind] = round(int(losses(self.model, batch)[1]) / int(batch.loss.sum()), 4)
@@ -200,8 +229,8 @@ class Trainer:
         since = (self.seen, self.elapsed)
         while not self.finished:
             began = time.perf_counter()
-            for kind, sums in self.one().items():
-                totals[kind] = [a + b for a, b in zip(totals[kind], sums, strict=True)]
+            for kind, counts in self.one().items():
+                totals[kind] = [a + b for a, b in zip(totals[kind], counts, strict=True)]
             took = time.perf_counter() - began
             durations.append(took)
             self.elapsed += min(took, 3 * statistics.median(durations))
@@ -242,15 +271,17 @@ def work(rank: int, options: argparse.Namespace, meeting: str) -> None:
         "gloo", init_method=f"file://{meeting}", rank=rank, world_size=options.workers,
         timeout=timedelta(days=1),
     )
-    Trainer(options, rank).train(save_every=180, eval_every=480)
+    Trainer(options, rank).train(save_every=180, eval_every=600)
     dist.destroy_process_group()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train plait-nano.")
     parser.add_argument("--run", default="nano")
-    parser.add_argument("--minutes", type=float, default=68)
-    parser.add_argument("--tokens", type=int, default=6144, help="tokens in an optimizer step")
+    parser.add_argument("--minutes", type=float, default=150)
+    parser.add_argument("--start", type=Path, help="folder of an earlier model to go on from")
+    parser.add_argument("--peak", type=float, default=1.0, help="share of the full learning rate")
+    parser.add_argument("--tokens", type=int, default=8192, help="tokens in an optimizer step")
     parser.add_argument("--cap", type=int, default=4000, help="longest document at first")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     options = parser.parse_args()

@@ -17,7 +17,7 @@ from plait.core import Prompt, Request, Sampling
 from plait.errors import EngineError
 from plait.interfaces import Engine
 
-STEPS = 32
+STEPS = 64
 """Tokens of each stream."""
 FEWEST = 4
 """Steps below which a measurement says too little."""
