@@ -10,26 +10,21 @@ problems, they never name them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import chain, islice
 from pathlib import Path
 from random import Random
 
-from plait import puzzles
 from plait.errors import UsageError
 from plait.evals.datasets import DATASETS, Dataset, samples
+from plait.evals.puzzle_suites import ABOUT, PUZZLES
 from plait.evals.rows import fetch, read_rows
 from plait.evals.user_suite import load_user_suite
-from plait.evals.values import Sample, Suite, make_suite
+from plait.evals.values import Suite, make_suite
 
 PUZZLE_LIMIT = 100
 """Problems of a puzzle suite where no limit is given: its generator never ends."""
-COUNTDOWN: dict[str, tuple[int, puzzles.countdown.Tier]] = {
-    "easy": (3, "natural"), "natural": (4, "natural"), "hard": (4, "hard"),
-    "unsolvable": (4, "unsolvable")}
-"""Tier -> how many numbers, and which of plait-nano's tiers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +43,12 @@ def load_suite(name: str, choice: Choice | None = None, *, data: Path | None = N
     Raises `UsageError` for a suite, tier or file that does not exist or cannot be read.
     """
     choice = choice or Choice()
-    if name == "countdown":
-        return _countdown(choice)
+    if name in PUZZLES:
+        return _puzzle(name, choice)
     if name.endswith(".toml"):
         return _chosen(load_user_suite(Path(name)), choice)
     if name not in DATASETS:
-        known = ["countdown", *DATASETS]
+        known = [*PUZZLES, *DATASETS]
         near = get_close_matches(name, known, n=1)
         hint = f"Did you mean `{near[0]}`? " if near else ""
         raise UsageError(f"there is no suite `{name}`", hint=f"{hint}Known: {', '.join(known)};"
@@ -83,30 +78,22 @@ def _chosen(suite: Suite, choice: Choice) -> Suite:
     return replace(suite, samples=found[: choice.limit], tier=choice.tier or "")
 
 
-def _countdown(choice: Choice) -> Suite:
+def _puzzle(name: str, choice: Choice) -> Suite:
     """Problems that plait-nano never trained on. ``mixed`` takes one of each tier in turn."""
-    tier = choice.tier or "mixed"
-    if tier != "mixed" and tier not in COUNTDOWN:
-        raise UsageError(f"the suite `countdown` has no tier `{tier}`",
-                         hint=f"It has {', '.join(COUNTDOWN)}, mixed.")
-    names = list(COUNTDOWN) if tier == "mixed" else [tier]
-    streams = [_problems(name, choice.seed) for name in names]
-    turns = chain.from_iterable(zip(*streams, strict=True))
+    tiers, tier = PUZZLES[name], choice.tier or "mixed"
+    if tier != "mixed" and tier not in tiers:
+        raise UsageError(f"the suite `{name}` has no tier `{tier}`",
+                         hint=f"It has {', '.join(tiers)}, mixed.")
+    names = list(tiers) if tier == "mixed" else [tier]
+    turns = chain.from_iterable(zip(*(tiers[n](choice.seed, n) for n in names), strict=True))
     found = tuple(islice(turns, choice.limit or PUZZLE_LIMIT))
     if choice.shuffle:
         found = tuple(Random(choice.seed).sample(found, len(found)))
-    return Suite("countdown", found, "puzzle", f"plait.puzzles, seed {choice.seed}", tier)
-
-
-def _problems(tier: str, seed: int) -> Iterator[Sample]:
-    size, kind = COUNTDOWN[tier]
-    for problem in puzzles.generate(seed, size, kind, held_out=True):
-        numbers = ", ".join(map(str, problem.numbers))
-        yield Sample(f"countdown/{problem}".replace(" ", ""),
-                     f"Make {problem.target} from {numbers}", group=tier)
+    return Suite(name, found, "puzzle", f"plait.puzzles, seed {choice.seed}", tier)
 
 
 def describe() -> list[tuple[str, str, str]]:
     """Every known suite: name, grader, and a line about it."""
-    return [("countdown", "puzzle", f"reach a number; tiers {', '.join(COUNTDOWN)}, mixed"),
+    return [*((name, "puzzle", f"{ABOUT[name]}; tiers {', '.join(tiers)}, mixed")
+              for name, tiers in PUZZLES.items()),
             *((name, d.grader, d.about) for name, d in DATASETS.items())]
