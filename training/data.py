@@ -39,8 +39,8 @@ Piece = tuple[str, bool, int]
 """Text, whether the model writes it, and its branch."""
 
 SHARES = {
-    "s3": 0.10, "apr_call": 0.18, "apr_join": 0.05, "sequential": 0.17, "sheet": 0.25,
-    "sheet_woven": 0.25,
+    "s3": 0.10, "apr_call": 0.18, "apr_join": 0.05, "sequential": 0.17, "sheet": 0.20,
+    "sheet_woven": 0.22, "recall": 0.08,
 }
 """Share of the tokens that each kind of document gets."""
 
@@ -173,6 +173,27 @@ def _sheet_woven(random: Random) -> list[Piece]:
             (sheet_trace.final(made), True, len(written) + 1)]
 
 
+def _recall(random: Random) -> list[Piece]:
+    """Values behind names and names behind numbers, then each asked for again in another order.
+
+    Not a task of its own: looking something up by its name far back is a small part of a sheet,
+    and models find out how to much sooner where it is all there is to do.
+    """
+    count = random.randint(4, 40)
+    first = random.randint(0, sheet.LINES - count)
+    values = {f"{sheet.name(first + k)}:": str(random.randint(1, 199)) for k in range(count)}
+    starts = {f"\n{k}:": f"{sheet.name(random.randrange(sheet.LINES))}="
+              for k in range(1, random.randint(2, sheet.WIDTHS[-1] + 1))}
+    pairs = [*values.items(), *(starts.items() if random.random() < 0.5 else ())]
+    pieces: list[Piece] = []
+    for ours in (False, True):
+        random.shuffle(pairs)
+        between = random.choice("\n;=")
+        for name, value in pairs:
+            pieces += [(name, False, 0), (value, ours, 0), (between, False, 0)]
+    return pieces
+
+
 def _branches(written: Sequence[str]) -> Iterator[Piece]:
     for n, text in enumerate(written, start=1):
         yield sheet_trace.thread_header(n), False, n
@@ -186,6 +207,7 @@ WRITERS: dict[str, Callable[[Random], list[Piece]]] = {
     "sequential": _sequential,
     "sheet": _sheet,
     "sheet_woven": _sheet_woven,
+    "recall": _recall,
 }
 
 
@@ -201,7 +223,7 @@ def encode(tokenizer: Tokenizer, kind: str, pieces: list[Piece], cap: int) -> Do
         branch += [where] * len(piece)
     if not pieces[-1][2]:
         ids.append(tokenizer.token_to_id(EOS))
-        loss.append(True)
+        loss.append(pieces[-1][1])
         branch.append(0)
     return Document(kind, ids[:cap], loss[:cap], branch[:cap])
 
