@@ -8,21 +8,7 @@ from plait.errors import EngineUnreachable, UsageError
 from plait.solve import Runtime, solve, solve_stream, solve_sync
 from plait.testing import Play, ScriptedEngine, run_virtual
 from plait.trace import Trace
-
-BLOCK = (
-    "<think>\n<Parallel>\n<Outlines>\n<Outline>1: a</Outline>\n<Outline>2: b</Outline>\n</Outlines>"
-)
-
-
-def weaver(prompt: str, sampling: Sampling) -> Play | str:
-    """A well-behaved ThreadWeaver model."""
-    if prompt.endswith("1:"):
-        return " one</Thread>"
-    if prompt.endswith("2:"):
-        return " two</Thread>"
-    if prompt.endswith("</Thread>\n"):
-        return "</Parallel>\n</think>\n3"
-    return BLOCK
+from tests.woven import BLOCK, weaver
 
 
 def ask(script: object, trace: Trace | None = None, **options: object) -> Result:

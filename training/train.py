@@ -90,10 +90,10 @@ class Trainer:
         )
         self.adam = torch.optim.AdamW(others, lr=0.003, betas=(0.9, 0.95), weight_decay=0.0)
         self.step, self.seen, self.elapsed, self.finished = 0, 0, 0.0, False
-        self.stream = Stream(self.tokenizer, f"train/0/{rank}", cap=options.cap)
-        self.stream.mix(options.shares)
         if (self.run / "last.pt").exists():
             self.resume()
+        self.stream = Stream(self.tokenizer, f"train/{self.step}/{rank}", cap=options.cap)
+        self.stream.mix(options.shares)
         self.control()
 
     def resume(self) -> None:
@@ -102,9 +102,6 @@ class Trainer:
         self.muon.load_state_dict(saved["muon"])
         self.adam.load_state_dict(saved["adam"])
         self.step, self.seen, self.elapsed = saved["step"], saved["seen"], saved["elapsed"]
-        shares = self.stream.shares
-        self.stream = Stream(self.tokenizer, f"train/{self.step}/{self.rank}", cap=self.stream.cap)
-        self.stream.mix(shares)
 
     def save(self) -> None:
         saved = {

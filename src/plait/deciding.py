@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from plait.core import Plan, Request
 from plait.errors import UsageError
@@ -11,6 +12,7 @@ from plait.policy import (
     Breaker,
     Decision,
     History,
+    PolicyFile,
     Situation,
     choose,
     decide,
@@ -19,21 +21,39 @@ from plait.policy import (
 from plait.registry import AUTO, METHODS, make_method, protocol_of
 
 
+class Chosen(NamedTuple):
+    """What to do. ``request`` has the limits and directions that a policy file adds; ``remark``
+    says what was found, or not, if the protocol was to be found out."""
+
+    request: Request
+    decision: Decision
+    remark: str = ""
+
+
 async def decide_how(
     engine: Engine, request: Request, method: str | None, protocol: str | None,
-    wanted: tuple[str | None, History | None],
-) -> tuple[Decision, str]:
-    """What to do, and a remark if the protocol was to be found out: what was found, or not.
+    policy: str | PolicyFile | None, history: History | None = None,
+) -> Chosen:
+    """What to do by ``policy``, which is told by ``history`` of similar requests. A named method is
+    how to go parallel, should the policy want that; a policy file leaves no room for one.
+    Raises `UsageError`."""
+    if isinstance(policy, PolicyFile):
+        if method is not None or protocol is not None:
+            raise UsageError("a policy file decides on method and protocol",
+                             hint="Leave these out, or the policy.")
+        return Chosen(*policy.apply(request, await engine.load()))
+    return Chosen(request, *await _decide(engine, request, method, protocol, policy, history))
 
-    ``wanted``: the policy, and what it is told of similar requests. A named method is how to go
-    parallel, should the policy want that.
-    """
+
+async def _decide(
+    engine: Engine, request: Request, method: str | None, protocol: str | None,
+    policy: str | None, history: History | None,
+) -> tuple[Decision, str]:
     if method not in (None, "auto", *METHODS):
         make_method(Plan(method or ""))
     if method == "tools" and protocol is not None:
         raise UsageError(f"the method `tools` drives no wire format, so not `{protocol}`",
                          hint="Leave the protocol out, or use the method `native`.")
-    policy, history = wanted
     situation = Situation(engine.capabilities, await engine.load(), request.budget, history)
     signals = read_signals(request.question)
     remark = ""

@@ -136,14 +136,8 @@ async def solve(  # noqa: PLR0913 - what a caller may choose
         plan = Plan(type(chosen).__name__.lower(), protocol, reason="given as an object")
     decision: Decision | None = None
     if plan is None:
-        if isinstance(policy, PolicyFile):
-            if name is not None or protocol is not None:
-                raise UsageError("a policy file decides on method and protocol",
-                                 hint="Leave these out, or the policy.")
-            request, decision = policy.apply(request, await runtime.engine.load())
-        else:
-            decision, remark = await decide_how(runtime.engine, request, name, protocol,
-                                                (policy, history))
+        request, decision, remark = await decide_how(runtime.engine, request, name, protocol,
+                                                     policy, history)
         decision = heed(decision, runtime.breaker, runtime.engine.model, anyio.current_time())
         plan = decision.plan
     trace = Trace() if trace is None else trace

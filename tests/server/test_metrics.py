@@ -21,7 +21,8 @@ from plait.solve import Runtime, solve
 from plait.testing import Play, ScriptedEngine, run_virtual
 from plait.trace import Trace, measure
 from plait.version import VERSION
-from tests.server.watched import about, answered, play, weaver
+from tests.server.watched import about, answered, play
+from tests.woven import weaver
 
 
 class Samples:

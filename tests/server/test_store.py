@@ -21,7 +21,8 @@ from plait.server.store.base import unpack
 from plait.server.watch import watching
 from plait.testing import ScriptedEngine
 from plait.trace import measure
-from tests.server.watched import about, answered, made_up, play, result_of, weaver
+from tests.server.watched import about, answered, made_up, play, result_of
+from tests.woven import weaver
 
 DAY = 86_400.0
 

@@ -28,7 +28,8 @@ from plait.server.watch import watching
 from plait.solve import Runtime, solve
 from plait.testing import Play, ScriptedEngine, run_virtual
 from plait.trace import Trace
-from tests.server.watched import about, answered, weaver
+from tests.server.watched import about, answered
+from tests.woven import weaver
 
 SECOND = 1_000_000_000
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

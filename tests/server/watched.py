@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from plait.core import Request, Result, Sampling
+from plait.core import Request, Result
 from plait.core.events import (
     Answered,
     Appended,
@@ -20,22 +20,9 @@ from plait.core.events import (
 )
 from plait.server.watch import RunInfo, Watcher, watching
 from plait.solve import Runtime, solve
-from plait.testing import Play, ScriptedEngine
+from plait.testing import ScriptedEngine
 from plait.trace import Trace, measure
-
-BLOCK = ("<think>\n<Parallel>\n<Outlines>\n<Outline>1: a</Outline>\n<Outline>2: b</Outline>\n"
-         "</Outlines>")
-
-
-def weaver(prompt: str, sampling: Sampling) -> Play | str:
-    """A model that forks into two threads."""
-    if prompt.endswith("1:"):
-        return " one</Thread>"
-    if prompt.endswith("2:"):
-        return " two</Thread>"
-    if prompt.endswith("</Thread>\n"):
-        return "</Parallel>\n</think>\n3"
-    return BLOCK
+from tests.woven import weaver
 
 
 def about(run: str = "r1", **fields: Any) -> RunInfo:

@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from plait.core.files import read_toml
 from plait.errors import UsageError
 from plait.evals.datasets import content_id
 from plait.evals.graders import NAMES
@@ -54,12 +54,7 @@ def load_user_suite(file: Path) -> Suite:
 
 
 def _table(file: Path) -> dict[str, Any]:
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} is not valid TOML: {error}") from error
+    table = read_toml(file, str(file))
     _only(f"{file}", table, KEYS)
     for key in ("path", "grader"):
         if not isinstance(table.get(key), str):

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
@@ -30,6 +29,7 @@ from pathlib import Path
 from typing import cast
 
 from plait.core import Plan, Request
+from plait.core.files import read_toml
 from plait.errors import UsageError
 from plait.interfaces import Load
 from plait.policy.decide import Decision
@@ -154,13 +154,8 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 
 def read_policy(path: str | Path) -> PolicyFile:
     """The policy in a file. Raises `UsageError` with what is wrong."""
-    try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read the policy {path}: {error.strerror}",
-                         hint="`plait tune` and `plait analyze --policy` write one.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"the policy {path} is not valid TOML: {error}") from None
+    table = read_toml(Path(path), f"the policy {path}",
+                      hint="`plait tune` and `plait analyze --policy` write one.")
     version = table.pop("policy", None)
     if version != VERSION:
         raise UsageError(f"the policy {path} is of version {version!r}, this plait reads"

@@ -12,7 +12,7 @@ from plait.server.gateway import Gateway
 from plait.server.jobs import Job, make_job
 from plait.server.narrate import Piece, Words
 from plait.server.passing import pass_on
-from plait.server.reading import read_chat
+from plait.server.reading import read_chat, wants_usage
 from plait.server.runs import Answer, facts, perform
 from plait.server.single import one_thread
 from plait.server.streaming import DONE, EventSender
@@ -40,9 +40,7 @@ async def chat(gateway: Gateway, exchange: Exchange) -> None:
         return
     exchange.extra[RUN] = job.run
     if job.stream:
-        asked = body.get("stream_options")
-        usage = isinstance(asked, dict) and bool(asked.get("include_usage"))
-        writer = ChatStream(job, EventSender(exchange), usage)
+        writer = ChatStream(job, EventSender(exchange), wants_usage(body))
         await exchange.while_connected(lambda: stream(gateway, exchange, job, writer))
     else:
         await exchange.while_connected(lambda: _whole(gateway, exchange, job))

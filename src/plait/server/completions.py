@@ -12,7 +12,7 @@ from plait.server.gateway import Gateway
 from plait.server.jobs import Job, make_job
 from plait.server.narrate import Piece, Words
 from plait.server.passing import pass_on
-from plait.server.reading import read_completion
+from plait.server.reading import read_completion, wants_usage
 from plait.server.runs import Answer, facts, perform
 from plait.server.streaming import DONE, EventSender
 from plait.server.writers import METHOD, RUN, stream, usage_json
@@ -35,9 +35,7 @@ async def completions(gateway: Gateway, exchange: Exchange) -> None:
     job = make_job(gateway, exchange, body, choice, runtime, request, "completions")
     exchange.extra[RUN] = job.run
     if job.stream:
-        asked = body.get("stream_options")
-        usage = isinstance(asked, dict) and bool(asked.get("include_usage"))
-        writer = CompletionStream(job, EventSender(exchange), usage)
+        writer = CompletionStream(job, EventSender(exchange), wants_usage(body))
         await exchange.while_connected(lambda: stream(gateway, exchange, job, writer))
     else:
         await exchange.while_connected(lambda: _whole(gateway, exchange, job))

@@ -21,12 +21,12 @@ import hashlib
 import hmac
 import secrets
 import time
-import tomllib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from plait.core.files import read_toml
 from plait.errors import UsageError
 from plait.server.errors import ApiError
 
@@ -68,13 +68,7 @@ def hash_key(key: str) -> str:
 
 def read_keys(path: Path) -> tuple[Key, ...]:
     """The keys of a file. Raises `UsageError` if it cannot be read or says something unknown."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read the keys {path}: {error.strerror}",
-                         hint=_HOW) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"the keys {path} are not valid TOML: {error}") from None
+    table = read_toml(path, f"the keys {path}", "are", hint=_HOW)
     known = {f.name for f in fields(Key)} - {"name"}
     found = []
     entries = table.pop("keys", None)

@@ -24,6 +24,7 @@ from plait.server.forwarding import Way, forward
 from plait.server.gateway import Gateway
 from plait.server.jobs import Job, who
 from plait.server.passed import Passage
+from plait.server.reading import wants_usage
 from plait.server.streaming import EventSender
 from plait.server.trials import shadow
 from plait.server.watch import Endpoint, RunInfo
@@ -67,10 +68,10 @@ async def bare(
 
 def ask_for_usage(body: dict[str, Any]) -> bool:
     """Let a stream report its usage; was it not going to?"""
-    options = body.get("stream_options")
-    known = dict(options) if isinstance(options, Mapping) else {}
-    if known.get("include_usage"):
+    if wants_usage(body):
         return False
+    options = body.get("stream_options")
+    known = options if isinstance(options, Mapping) else {}
     body["stream_options"] = {**known, "include_usage": True}
     return True
 

@@ -73,6 +73,12 @@ def read_response(
     return make_request({**body, **more}, choice, most, (*system, *before, *asked))
 
 
+def wants_usage(body: Mapping[str, Any]) -> bool:
+    """Is the last chunk of a stream to say what it took?"""
+    options = body.get("stream_options")
+    return isinstance(options, Mapping) and bool(options.get("include_usage"))
+
+
 def read_message(message: object, where: str, dropped: tuple[str, ...] = ()) -> Message:
     """One message; its unknown fields go along, but for ``dropped``. Raises `ApiError` 400."""
     if not isinstance(message, Mapping):

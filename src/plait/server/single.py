@@ -10,6 +10,7 @@ from plait.registry import AUTO
 from plait.server.choosing import Choice
 from plait.server.fitting import Misfit
 from plait.server.gateway import Gateway
+from plait.server.jobs import how
 
 WORD = "one_thread"
 
@@ -34,13 +35,8 @@ async def one_thread(gateway: Gateway, choice: Choice, request: Request) -> Misf
 
 async def _by_policy(gateway: Gateway, choice: Choice, request: Request) -> Misfit | None:
     """What a policy says that has to look at the request."""
-    settings, policy = gateway.settings, choice.policy or gateway.settings.policy
     engine = (await gateway.models.runtime(choice.model)).engine
-    if isinstance(policy, PolicyFile):
-        _, decision = policy.apply(request, await engine.load())
-    else:
-        decision, _ = await decide_how(engine, request, settings.method, settings.protocol,
-                                       (policy, None))
+    decision = (await decide_how(engine, request, **how(gateway, choice))).decision
     if decision.plan.method != "sequential":
         return None
     return Misfit(WORD, decision.why or "the policy says so")

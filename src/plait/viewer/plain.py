@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 from plait.core.events import Ended, Event, Joined, Noted, RunStarted, Started
@@ -34,7 +33,7 @@ class PlainLines:
             case Started():
                 return f"{event.thread}  {_start(event)}"
             case Joined():
-                return f"{event.thread}  joins {self._joined(event)}"
+                return f"{event.thread}  {self.scene.joined(event)}"
             case Ended():
                 return f"{event.thread}  {_end(self.scene.strands[event.thread])}"
             case Noted():
@@ -42,11 +41,6 @@ class PlainLines:
                 return f"{event.thread}  {word}: {fit(one_line(event.what), LONGEST)}"
             case _:
                 return None
-
-    def _joined(self, event: Joined) -> str:
-        states = Counter(self.scene.strands[name].state for name in event.children)
-        parts = ", ".join(f"{count} {state}" for state, count in states.most_common())
-        return f"{number(len(event.children), 'thread')}: {parts}"
 
 
 def _start(event: Started) -> str:

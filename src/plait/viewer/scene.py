@@ -5,6 +5,7 @@ Drawing is somewhere else (`plait.viewer.tree`, `plait.viewer.timeline`); a scen
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from plait.core.events import (
     Asked,
     Ended,
     Event,
+    Joined,
     Noted,
     Role,
     RunEnded,
@@ -23,6 +25,7 @@ from plait.core.events import (
 )
 from plait.core.outcome import Status
 from plait.trace import Meter
+from plait.viewer.words import number
 
 
 @dataclass(slots=True)
@@ -118,6 +121,12 @@ class Scene:
                 self.ended = event
             case _:
                 pass
+
+    def joined(self, event: Joined) -> str:
+        """A join in words: how many threads, and how they ended."""
+        states = Counter(self.strands[name].state for name in event.children)
+        parts = ", ".join(f"{count} {state}" for state, count in states.most_common())
+        return f"joins {number(len(event.children), 'thread')}: {parts}"
 
     def _wrote(self, event: Wrote) -> None:
         strand = self.strands[event.thread]

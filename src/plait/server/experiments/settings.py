@@ -17,12 +17,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from plait.core.files import read_toml
 from plait.errors import UsageError
 from plait.policy import POLICIES, PolicyFile, read_policy
 from plait.tune.betting import ALPHA
@@ -86,12 +86,7 @@ class ExperimentSettings:
 def read_experiments(path: str | Path) -> tuple[ExperimentSettings, ...]:
     """The experiments in a file; policy files are looked for beside it. Raises `UsageError`."""
     path = Path(path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read the experiments {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"the experiments {path} are not valid TOML: {error}") from None
+    table = read_toml(path, f"the experiments {path}", "are")
     entries = table.pop("experiment", None)
     if table or not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise UsageError(f"{path} holds no list of experiments",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -118,7 +117,7 @@ class Story:
                 return Line(event.t, event.thread, "warning",
                             f"is tried again (attempt {attempt + 1})")
             case Joined():
-                return Line(event.t, event.thread, "join", self._joined(event))
+                return Line(event.t, event.thread, "join", self._scene.joined(event))
             case Noted():
                 return Line(event.t, event.thread, _tone(event), event.what)
             case Rewrote(reset=True):
@@ -133,11 +132,6 @@ class Story:
                 return Line(event.t, "", "end", _end(event))
             case _:
                 return None
-
-    def _joined(self, event: Joined) -> str:
-        states = Counter(self._scene.strands[name].state for name in event.children)
-        parts = ", ".join(f"{count} {state}" for state, count in states.most_common())
-        return f"joins {number(len(event.children), 'thread')}: {parts}"
 
 
 def _tone(note: Noted) -> Tone:

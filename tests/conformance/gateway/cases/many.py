@@ -110,23 +110,26 @@ async def fields(desk: Desk) -> None:
     expect(not lost, f"lost in some of {len(bodies)} calls: {', '.join(lost)}")
 
 
+async def answered(desk: Desk) -> None:
+    """The answer comes, whatever became of one call."""
+    found = await desk.chat(parallel=True)
+    expect(found.status == 200 and "42" in (found.content or ""),
+           f"status {found.status}: {found.text[:80]}")
+
+
 @case("many.one_fails", "one call is refused (400): the answer comes all the same",
       "the more calls, the likelier that one fails", "upstream", "parallel")
 async def one_fails(desk: Desk) -> None:
     desk.script(on_call(1, Reply(status=400, error={"error": {
         "message": "no", "type": "invalid_request_error", "param": None, "code": None}})))
-    found = await desk.chat(parallel=True)
-    expect(found.status == 200 and "42" in (found.content or ""),
-           f"status {found.status}: {found.text[:80]}")
+    await answered(desk)
 
 
 @case("many.one_breaks", "one call's connection breaks: the answer comes all the same",
       "the more calls, the likelier that one fails", "upstream", "parallel")
 async def one_breaks(desk: Desk) -> None:
     desk.script(on_call(1, Reply(LONG, break_after=3)))
-    found = await desk.chat(parallel=True)
-    expect(found.status == 200 and "42" in (found.content or ""),
-           f"status {found.status}: {found.text[:80]}")
+    await answered(desk)
 
 
 @case("many.all_fail", "every call fails: an error in OpenAI's shape, not to be retried by SDKs",
