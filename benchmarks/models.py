@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from plait.engines.nano.config import Shape, read_json, read_shape
-from plait.engines.nano.tokens import Vocabulary
+from plait.engines.nano.vocabulary import read_vocabulary
 from plait.engines.nano.weights import Floats, read_tensors
 
 FRAMES = ("<|begin|>", "<|end|>", "<|pad|>")
@@ -144,7 +144,7 @@ def _add_tokenizer(writer: object, folder: Path, shape: Shape) -> None:
     writer.add_token_types(kinds)
     merges = [m if isinstance(m, str) else " ".join(m) for m in model["merges"]]
     writer.add_token_merges(merges or ["a b"])  # readers want at least one merge
-    vocabulary = Vocabulary(folder, shape.vocab, shape.eos)
+    vocabulary = read_vocabulary(folder, shape.vocab, shape.eos)
     writer.add_eos_token_id(min(vocabulary.eos))
     if vocabulary.bos is not None:
         writer.add_bos_token_id(vocabulary.bos)

@@ -20,20 +20,15 @@ Rules of this file
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from collections.abc import Sequence as Row
 from dataclasses import dataclass, replace
-from typing import NamedTuple
-
-import numpy as np
+from typing import Any, NamedTuple, Protocol
 
 from plait.core import Finish, Sampling, Usage
-from plait.engines.nano.attention import Bundle
-from plait.engines.nano.blocks import Ledger, LedgerStatistics, Match, Table
-from plait.engines.nano.kernel import Kernel
-from plait.engines.nano.sampler import Draw, choose, log_probability
-from plait.engines.nano.stage import Group, Pool, Stage
-from plait.engines.nano.tokens import Detokenizer, Vocabulary
-from plait.engines.nano.weights import Weights
+from plait.engines.batching.blocks import Block, Ledger, LedgerStatistics, Match, Table
+from plait.engines.batching.draw import Draw
+from plait.engines.batching.tokens import Detokenizer, Vocabulary
 from plait.errors import Bug
 
 
@@ -59,9 +54,11 @@ class Sequence:
         """Tokens whose text is still an incomplete character."""
         self.text: Detokenizer | None = None
         self.table = Table(self.ids)
-        self.group: Group | None = None
+        self.group: Any = None
+        """Where the forward step keeps it, with ``row``; both are the forward step's own."""
         self.row = -1
         self.writes = False
+        """It has read its prompt and decodes."""
 
     @property
     def usage(self) -> Usage:
@@ -98,33 +95,60 @@ class BatchStatistics:
     blocks: LedgerStatistics
 
 
-@dataclass(slots=True)
-class _Work:
-    """What a step computes. ``takers``: who gets a token, from the batch rows ``last``."""
+Taken = tuple[Sequence, int, float]
+"""Who got a token, the token, and its log-probability (0 where nobody in the step asked)."""
 
-    bundles: list[Bundle]
-    ids: list[int]
-    slots: list[np.ndarray[tuple[int], np.dtype[np.int64]]]
-    takers: list[Sequence]
-    last: list[int]
-    read: list[tuple[Sequence, int]]
+
+class Forward(Protocol):
+    """The forward step over the blocks: it owns their keys and values, and knows the model.
+
+    ``arrange`` follows when sequences have come; ``leave`` when one goes, ``grow`` when one that
+    writes was given a block, ``promote`` when one has read its prompt and will write.
+    """
+
+    @property
+    def window(self) -> int: ...
+
+    @property
+    def groups(self) -> int:
+        """Groups that share blocks, of those that run."""
+        ...
+
+    def copy(self, source: Block, target: Block, tokens: int) -> None:
+        """Copy keys and values of the first ``tokens`` tokens of a block to another block."""
+        ...
+
+    def arrange(self, running: Collection[Sequence]) -> None: ...
+
+    def leave(self, sequence: Sequence) -> None: ...
+
+    def grow(self, sequence: Sequence) -> None: ...
+
+    def promote(self, sequence: Sequence) -> None: ...
+
+    def run(self, running: Collection[Sequence], reading: list[tuple[Sequence, int]]
+            ) -> list[Taken]:
+        """Compute the last token of each that writes, and the next so many prompt tokens of those
+        that are ``reading``. A token is drawn for the former, and for each of the latter whose
+        prompt ends here. The tables are advanced by the caller."""
+        ...
+
+    def check(self, running: Collection[Sequence]) -> None:
+        """Raise `Bug` unless what it keeps agrees with the sequences."""
+        ...
 
 
 class Batch:
     """See the module's docstring. ``blocks`` of ``size`` tokens are all the memory there is."""
 
-    def __init__(self, weights: Weights, vocabulary: Vocabulary, blocks: int, size: int = 16,
+    def __init__(self, forward: Forward, vocabulary: Vocabulary, blocks: int, size: int = 16,
                  chunk: int = 256) -> None:
-        self.window = weights.shape.window
+        self.window = forward.window
         self.chunk = chunk
         self.ledger = Ledger(blocks, size)
-        self.pool = Pool(weights.shape, blocks, size)
-        self.stage = Stage(self.pool)
-        self.kernel = Kernel(weights, self.pool)
+        self.forward = forward
         self.waiting: deque[Sequence] = deque()
         self.running: dict[int, Sequence] = {}
-        self._bundles: dict[Group, Bundle] = {}
-        """Each group's bundle of the step before."""
         self._vocabulary = vocabulary
         self._numbers = self._steps = self._generated = self._read = self._preempted = 0
 
@@ -160,19 +184,11 @@ class Batch:
         self._make_room(output)
         if not self.running:
             return output
-        if self.stage.outgrown():
-            self.stage.arrange(self.running.values())
-        work = self._plan()
-        logits = self.kernel.run(np.array(work.ids, np.int64), work.bundles,
-                                 np.concatenate(work.slots), np.array(work.last, np.int64))
-        self._book(work)
-        if not work.takers:
-            return output
-        tokens = choose(logits, [s.draw for s in work.takers])
-        self._generated += len(tokens)
-        logprobs = log_probability(logits, tokens) \
-            if any(s.sampling.logprobs for s in work.takers) else [0.0] * len(tokens)
-        for sequence, token, logprob in zip(work.takers, tokens, logprobs, strict=True):
+        reading = self._plan_reading()
+        taken = self.forward.run(self.running.values(), reading)
+        self._book(taken, reading)
+        self._generated += len(taken)
+        for sequence, token, logprob in taken:
             piece = self._take(sequence, token, logprob)
             if piece is not None:
                 output.append((sequence, piece))
@@ -193,7 +209,7 @@ class Batch:
                 break
             sequence.table, copy = self.ledger.open(sequence.ids, match)
             if copy is not None:
-                self.pool.copy(*copy, match.copied)
+                self.forward.copy(*copy, match.copied)
             if not self.ledger.reserve(sequence.table, len(sequence.ids)):
                 raise Bug("the block ledger promised room that it does not have")
             if sequence.cached is None:
@@ -203,7 +219,7 @@ class Batch:
             reading.append(sequence)
             admitted = True
         if admitted:
-            self.stage.arrange(self.running.values())
+            self.forward.arrange(self.running.values())
 
     def _is_ahead(self, reader: Sequence, sequence: Sequence) -> bool:
         """Will ``reader`` soon have read a block more of this prompt than is in memory now?"""
@@ -228,14 +244,15 @@ class Batch:
                 if s.writes and s.table.written == len(s.table.blocks) * size]
         for sequence in sorted(full, key=lambda s: s.number):
             table = sequence.table
-            while sequence.group and not self.ledger.reserve(table, table.written + 1):
+            while sequence.number in self.running and (
+                    not self.ledger.reserve(table, table.written + 1)):
                 if len(self.running) == 1:
                     self._leave(sequence)
                     output.append((sequence, self._close(sequence, "window")))
                 else:
                     self._preempt(max(self.running.values(), key=lambda s: s.number))
-            if sequence.group:
-                sequence.group.place(sequence)
+            if sequence.number in self.running:
+                self.forward.grow(sequence)
 
     def _preempt(self, sequence: Sequence) -> None:
         self._leave(sequence)
@@ -245,68 +262,33 @@ class Batch:
 
     def _leave(self, sequence: Sequence) -> None:
         del self.running[sequence.number]
-        self.stage.remove(sequence)
+        self.forward.leave(sequence)
         self.ledger.release(sequence.table)
 
     # --- what a step computes ------------------------------------------------------------------
 
-    def _plan(self) -> _Work:
-        work = _Work([], [], [], [], [], [])
-        if len(self._bundles) > 2 * len(self.stage.groups):
-            self._bundles.clear()
-        for group in self.stage.groups.values():
-            if group.ready:
-                bundle = self._bundles.get(group)
-                if bundle is None or not bundle.follows(len(work.ids)):
-                    bundle = Bundle(group, range(group.ready), 1, len(work.ids))
-                self._bundles[group] = bundle
-                work.bundles.append(bundle)
-                work.last.extend(range(len(work.ids), len(work.ids) + group.ready))
-                writers = group.members[: group.ready]
-                work.ids.extend([s.table.ids[-1] for s in writers])
-                work.takers.extend(self.running[s.number] for s in writers)
-                work.slots.append(group.slots[: group.ready].copy())
-        if len(work.takers) < len(self.running):
-            self._plan_readers(work)
-        return work
-
-    def _plan_readers(self, work: _Work) -> None:
+    def _plan_reading(self) -> list[tuple[Sequence, int]]:
+        """Who reads how many prompt tokens in this step, the oldest first."""
         budget = self.chunk
-        alike: dict[tuple[int, int], list[Sequence]] = {}
+        reading: list[tuple[Sequence, int]] = []
         for sequence in self.running.values():
             if not sequence.writes and budget:
                 count = min(budget, len(sequence.ids) - sequence.table.written)
                 budget -= count
-                alike.setdefault((id(sequence.group), count), []).append(sequence)
-        for (_, count), part in alike.items():
-            self._plan_reading(work, sorted(part, key=lambda s: s.row), count)
+                reading.append((sequence, count))
+        return reading
 
-    def _plan_reading(self, work: _Work, part: list[Sequence], count: int) -> None:
-        group = part[0].group
-        assert group is not None
-        work.bundles.append(Bundle(group, [s.row for s in part], count, len(work.ids)))
-        for sequence in part:
-            start, blocks = sequence.table.written, sequence.table.blocks
-            work.ids.extend(sequence.ids[start : start + count])
-            work.slots.append(self.pool.slots(blocks, start, start + count))
-            work.read.append((sequence, count))
-            if start + count == len(sequence.ids):
-                work.takers.append(sequence)
-                work.last.append(len(work.ids) - 1)
-
-    def _book(self, work: _Work) -> None:
-        for group in self.stage.groups.values():
-            group.slots[: group.ready] += 1
+    def _book(self, taken: list[Taken], reading: list[tuple[Sequence, int]]) -> None:
         advance = self.ledger.advance
-        for sequence in work.takers:
+        for sequence, _, _ in taken:
             if sequence.writes:  # it wrote before this step, so one token of it was computed
                 advance(sequence.table, 1)
-        for sequence, count in work.read:
+        for sequence, count in reading:
             advance(sequence.table, count)
             self._read += count
-            if sequence.table.written == len(sequence.ids) and sequence.group:
+            if sequence.table.written == len(sequence.ids):
                 sequence.writes = True
-                sequence.group.promote(sequence)
+                self.forward.promote(sequence)
 
     # --- what a sequence says ------------------------------------------------------------------
 
@@ -363,31 +345,9 @@ class Batch:
     def check(self) -> None:
         """Raise `Bug` unless books, groups and memory agree. Slow: for tests."""
         self.ledger.check(s.table for s in self.running.values())
-        staged = 0
-        for key, group in self.stage.groups.items():
-            staged += len(group.members)
-            for row, member in enumerate(group.members):
-                good = (member.group is group and member.row == row and group.key == key
-                        and member.writes == (row < group.ready)
-                        and group.lens[row] == member.table.written - group.shared)
-                if not good or not _same_memory(self.pool, group, row):
-                    raise Bug(f"row {row} of group {key} is not what its sequence holds")
-        if staged != len(self.running):
-            raise Bug("a running sequence is in no group, or in two")
+        self.forward.check(self.running.values())
 
     def statistics(self) -> BatchStatistics:
         return BatchStatistics(
             len(self.running), len(self.waiting), self._steps, self._generated, self._read,
-            self._preempted, len(self.stage.groups), self.ledger.statistics())
-
-
-def _same_memory(pool: Pool, group: Group, row: int) -> bool:
-    table = group.members[row].table
-    keys, values = pool.read(pool.slots(table.blocks, 0, table.written))
-    own, shared = int(group.lens[row]), group.shared
-    good = np.array_equal(keys[..., shared:], group.k[:, row, :, :, :own]) \
-        and np.array_equal(values[:, :, shared:], group.v[:, row, :, :own])
-    if shared:
-        good = good and np.array_equal(keys[..., :shared], group.shared_k) \
-            and np.array_equal(values[:, :, :shared], group.shared_v)
-    return good
+            self._preempted, self.forward.groups, self.ledger.statistics())

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from plait.engines.nano.batch import Batch, Output, Piece, Sequence
+from plait.engines.batching.batch import Batch, Output, Piece, Sequence
 from plait.errors import EngineError
 
 PAUSE = 0.003
@@ -42,9 +42,11 @@ class Listener(Protocol):
 
 
 class Worker:
-    """Runs the batch that ``make`` makes. ``checked``: check all invariants after each step."""
+    """Runs the batch that ``make`` makes, in a thread called ``name``. ``checked``: check all
+    invariants after each step."""
 
-    def __init__(self, make: Callable[[], Batch], checked: bool = False) -> None:
+    def __init__(self, make: Callable[[], Batch], name: str, checked: bool = False) -> None:
+        self._name = name
         self._make = make
         self._checked = checked
         self.batch = make()
@@ -73,7 +75,7 @@ class Worker:
             self._inbox.append((wanted, sequence))
             if self._thread is None and wanted:
                 self._stopping = False
-                self._thread = threading.Thread(target=self._work, name="plait-nano", daemon=True)
+                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
                 self._thread.start()
                 _stop_at_exit(self)
             self._changed.notify_all()
@@ -102,7 +104,7 @@ class Worker:
                 self._inbox.clear()
                 if self._stopping:
                     self._obey(commands)
-                    self._fail_all("the embedded engine was closed")
+                    self._fail_all(EngineError("the engine was closed"))
                     self._thread = None
                     self._changed.notify_all()
                     return
@@ -113,7 +115,8 @@ class Worker:
                     self.batch.check()
             except Exception as error:  # noqa: BLE001  the boundary: one bad step fails its
                 # streams, loudly, and must not leave them waiting for ever
-                self._fail_all(f"a step of the embedded engine failed: {error!r}")
+                self._fail_all(error if isinstance(error, EngineError) else
+                               EngineError(f"a step of the engine failed: {error!r}"))
                 self.batch = self._make()
             else:
                 self._hand_out(output)
@@ -160,11 +163,11 @@ class Worker:
                 del self._listeners[number]
                 self.batch.cancel(sequence)
 
-    def _fail_all(self, why: str) -> None:
+    def _fail_all(self, error: EngineError) -> None:
         for sequence, listener in self._listeners.values():
             self.batch.cancel(sequence)
             if not listener.loop.is_closed():
-                listener.loop.call_soon_threadsafe(listener.fail, EngineError(why))
+                listener.loop.call_soon_threadsafe(listener.fail, error)
         self._listeners.clear()
         self._unsent.clear()
 
@@ -175,7 +178,7 @@ def _deliver(parcels: list[Parcel]) -> None:
 
 
 def _stop_at_exit(worker: Worker) -> None:
-    """A daemon thread inside NumPy must not see the interpreter go; an engine that nobody
+    """A daemon thread inside a step must not see the interpreter go; an engine that nobody
     closed must not keep the process alive."""
     reference = weakref.ref(worker)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.engines.nano.blocks import Ledger, Table
+from plait.engines.batching.blocks import Ledger, Table
 from plait.errors import Bug
 
 

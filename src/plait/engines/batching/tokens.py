@@ -8,46 +8,38 @@ tokens that frame a text (begin, end, padding) have no text.
 from __future__ import annotations
 
 import codecs
+import json
 import re
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Collection, Sequence
 
 from tokenizers import Tokenizer
 
-from plait.engines.nano.config import read_json
 from plait.errors import UsageError
 
-_FRAMES = ("bos_token", "eos_token", "pad_token")
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 class Vocabulary:
-    """A Hugging Face tokenizer. ``pieces[id]`` are the bytes of a token."""
+    """A tokenizer of the `tokenizers` library, for a model of ``size`` tokens.
 
-    def __init__(self, folder: Path, size: int, eos: Sequence[int]) -> None:
-        path = folder / "tokenizer.json"
-        spec = read_json(path)
-        settings_path = folder / "tokenizer_config.json"
-        settings = read_json(settings_path) if settings_path.exists() else {}
-        try:
-            self._tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UsageError(f"{path} is not a tokenizer ({error})") from None
-        frames = {name: self._frame(settings.get(name)) for name in _FRAMES}
-        self.bos = frames["bos_token"] if settings.get("add_bos_token") else None
-        ends = {*eos, frames["eos_token"]}
-        self.eos = frozenset(i for i in ends if i is not None)
-        silent = {*self.eos, *frames.values()}
-        self.pieces = _pieces(path, spec, self._tokenizer, size)
-        for token in silent:
-            if token is not None and token < size:
+    ``bos`` opens a context (None: nothing does), each of ``eos`` ends one; these and the
+    ``silent`` ones have no text. ``pieces[id]`` are the bytes of a token. ``where`` names the
+    tokenizer in messages. Raises `UsageError` for one that decodes in a way it does not know.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, size: int, *, where: str, bos: int | None,
+        eos: Collection[int], silent: Collection[int] = (),
+    ) -> None:
+        self._tokenizer = tokenizer
+        self.bos = bos
+        self.eos = frozenset(eos)
+        self.pieces = _pieces(where, json.loads(tokenizer.to_str()), tokenizer, size)
+        for token in {*self.eos, *silent}:
+            if token < size:
                 self.pieces[token] = b""
         self.texts = [_whole(piece) for piece in self.pieces]
         """The text of each token; None for bytes that are only part of a character."""
-
-    def _frame(self, value: object) -> int | None:
-        text = value.get("content") if isinstance(value, dict) else value
-        return self._tokenizer.token_to_id(text) if isinstance(text, str) else None
 
     def encode(self, text: str, *, opening: bool = False) -> list[int]:
         """Token ids of ``text``, after the begin-of-text token if it opens a context."""
@@ -62,7 +54,7 @@ def _whole(piece: bytes) -> str | None:
         return None
 
 
-def _pieces(path: Path, spec: dict[str, object], tokenizer: Tokenizer, size: int) -> list[bytes]:
+def _pieces(where: str, spec: dict[str, object], tokenizer: Tokenizer, size: int) -> list[bytes]:
     decoder = spec.get("decoder")
     kinds = _kinds(decoder)
     added = {t["id"] for t in _dicts(spec.get("added_tokens"))}
@@ -76,8 +68,8 @@ def _pieces(path: Path, spec: dict[str, object], tokenizer: Tokenizer, size: int
             found = _BYTE.fullmatch(token)
             return bytes([int(found[1], 16)]) if found else token.replace("▁", " ").encode()
     else:
-        raise UsageError(f"{path} decodes with {', '.join(sorted(kinds))}",
-                         hint="The embedded engine knows byte-level and SentencePiece tokenizers.")
+        raise UsageError(f"{where} decodes with {', '.join(sorted(kinds))}",
+                         hint="Known are byte-level and SentencePiece tokenizers.")
     pieces = []
     for number in range(size):
         token = tokenizer.id_to_token(number) or ""
