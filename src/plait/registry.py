@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import cast
 
 from plait.core import DEFAULT_WINDOW, Directions, Plan
+from plait.engines.transformers.spec import PREFIX as HF
+from plait.engines.transformers.spec import Spec
 from plait.errors import UsageError
 from plait.interfaces import Engine, Merge, Method, Verifier, WireProtocol
 from plait.merge import Adaptive, Best, Concat, Hierarchical, Synthesize, Vote
@@ -218,7 +220,7 @@ def _read_tests(path: Path) -> str:
 
 
 def make_engine(spec: str, model: str | None = None) -> Engine:
-    """The engine that ``spec`` names: ``nano``, or the base URL of a server.
+    """The engine that ``spec`` names: ``nano``, ``hf:`` and a model, or the base URL of a server.
 
     ``model`` names the model of a server, or a folder with another model for ``nano``.
     """
@@ -227,14 +229,29 @@ def make_engine(spec: str, model: str | None = None) -> Engine:
         return load(Path(model)) if model else load()
     if spec.startswith(("http://", "https://")):
         return _load("plait.engines.openai:OpenAIEngine")(spec, model)
+    if spec.startswith(HF):
+        if model is not None:
+            raise UsageError(f"`{spec}` names its model already", hint="Leave out `model`.")
+        parsed = Spec.parse(spec)
+        return _load("plait.engines.transformers.engine:TransformersEngine", "transformers")(parsed)
     raise UsageError(f"there is no engine `{spec}`",
-                     hint="Use `nano`, or the base URL of an OpenAI-compatible server"
-                          " such as http://127.0.0.1:8000/v1.")
+                     hint="Use `nano`, `hf:` with a folder or a name of Hugging Face's, or the base"
+                          " URL of an OpenAI-compatible server such as http://127.0.0.1:8000/v1.")
 
 
-def _load(path: str) -> Callable[..., Engine]:
+def _load(path: str, extra: str | None = None) -> Callable[..., Engine]:
+    """What ``path`` names, MODULE:NAME. ``extra``: of plait, without which it cannot be imported.
+
+    Raises `UsageError` where the extra is missing.
+    """
     module, _, name = path.partition(":")
-    return cast("Callable[..., Engine]", getattr(import_module(module), name))
+    try:
+        return cast("Callable[..., Engine]", getattr(import_module(module), name))
+    except ModuleNotFoundError as error:
+        if extra is None or (error.name or "").startswith("plait"):
+            raise
+        raise UsageError(f"this engine needs {error.name}",
+                         hint=f"Install it: pip install 'plait[{extra}]'.") from error
 
 
 def _suggest(name: str, known: list[str]) -> str:

@@ -11,7 +11,7 @@ from plait.engines.batching import Batch, BatchEngine
 from plait.engines.nano.blas import set_threads
 from plait.engines.nano.config import read_shape
 from plait.engines.nano.forward import NumpyForward
-from plait.engines.nano.puzzle import PROTOCOLS, put
+from plait.engines.nano.puzzle import NAME, PROTOCOLS, put
 from plait.engines.nano.vocabulary import read_vocabulary
 from plait.engines.nano.weights import read_weights
 from plait.errors import EngineRefused, UsageError
@@ -45,7 +45,7 @@ class NanoEngine(BatchEngine):
             if value <= 0:
                 raise UsageError(f"`{name}` is {value!r} but must be above 0")
         shape = read_shape(folder)
-        self.model = "plait-nano" if folder == WEIGHTS else folder.name
+        self.model = NAME if folder == WEIGHTS else folder.name
         weights = read_weights(folder, shape)
         vocabulary = read_vocabulary(folder, shape.vocab, shape.eos)
         if threads is not None or "OPENBLAS_NUM_THREADS" not in os.environ:

@@ -148,7 +148,8 @@ class OpenAIEngine:
     async def open(self, request: Request, protocol: str | None) -> Opening:
         """Messages for our own methods, text in the chat template for a protocol."""
         server = await self.connect()
-        made = await opening.make_opening(request, protocol, server, self._render_tokens_or_text)
+        made = await opening.make_opening(request, protocol, server.has_template,
+                                          self._render_tokens_or_text)
         if protocol is not None or not server.has_template:
             return made
         return replace(made, live=partial(LiveAnswer, await self._opens_thoughts()))

@@ -15,7 +15,6 @@ from plait.core import Message, Prompt, Request
 from plait.core.reading import after_thinking
 from plait.engines.openai.connect import Link
 from plait.engines.openai.errors import NotThere
-from plait.engines.openai.probe import Server
 from plait.engines.openai.wire import messages_json
 from plait.errors import EngineError, EngineRefused, UsageError
 from plait.interfaces import Opening
@@ -28,15 +27,15 @@ Render = Callable[[Sequence[Message]], Awaitable[Prompt]]
 
 
 async def make_opening(
-    request: Request, protocol: str | None, server: Server, render_chat: Render
+    request: Request, protocol: str | None, has_template: bool, render_chat: Render
 ) -> Opening:
     """The opening of ``request``. Raises `UsageError` for what an APR model cannot be asked."""
     if protocol == "apr":
         return Opening(Prompt(apr_prompt(request.question)), read_apr_answer)
     messages = request.messages or (Message("user", request.prompt),)
-    if server.has_template and protocol is None:
+    if has_template and protocol is None:
         return Opening(Prompt(messages=messages), after_thinking)
-    if server.has_template:
+    if has_template:
         try:
             return Opening(await render_chat(messages), after_thinking)
         except EngineRefused:
