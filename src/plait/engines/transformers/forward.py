@@ -125,7 +125,7 @@ class TorchForward:
         device = self._memory.device
 
         def row(numbers: list[int]) -> torch.Tensor:
-            return torch.tensor(numbers, device=device)
+            return torch.tensor(numbers, dtype=torch.int64, device=device)
 
         last = row(work.last)
         picked = {"logits_to_keep": last} if self._loaded.picks_logits else {}

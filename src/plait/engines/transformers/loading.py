@@ -70,10 +70,13 @@ def load(spec: Spec) -> Loaded:
     if not getattr(model, "_supports_attention_backend", False):
         raise _cannot(where, f"`{type(model).__name__}` has an attention of its own")
     model = _place(model.eval(), device)
-    reference = _logits(model, probe_ids(text.vocab_size))
-    vocabulary = _vocabulary(where, tokenizer, config, model.generation_config)
+    try:
+        reference = _logits(model, probe_ids(text.vocab_size))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise _cannot(where, f"it does not run ({_line(error)})") from error
     survey = _survey(where, model, text)
-    return Loaded(model, tokenizer, where, getattr(config, "plait_model", None), vocabulary,
+    return Loaded(model, tokenizer, where, getattr(config, "plait_model", None),
+                  _vocabulary(where, tokenizer, config, model.generation_config),
                   _window(text, tokenizer), survey.shapes, reference,
                   "logits_to_keep" in inspect.signature(model.forward).parameters)
 

@@ -32,7 +32,7 @@ class Spec:
                              hint=f"Use one of {', '.join(DTYPES)}.")
         if self.memory is not None and self.memory <= 0:
             raise UsageError(f"`memory` is {self.memory} but must be above 0 (megabytes)")
-        if Path(where).expanduser().exists():
+        if where and Path(where).expanduser().exists():
             return
         if not _NAME.fullmatch(where):
             raise UsageError(f"there is no folder `{where}`" if where else "`hf:` names no model",
