@@ -29,7 +29,7 @@ def write_random(folder: Path, window: int = 512, seed: int = 0) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer_config.json").write_text(json.dumps(
         dict(zip(("bos_token", "eos_token", "pad_token"), FRAMES, strict=True))))
-    _write_tokenizer(folder)
+    write_tokenizer(folder)
     shape, rng = read_shape(folder), np.random.default_rng(seed)
 
     def matrix(rows: int, columns: int) -> Floats:
@@ -55,7 +55,8 @@ def write_random(folder: Path, window: int = 512, seed: int = 0) -> None:
     save_file(tensors, folder / "model.safetensors")
 
 
-def _write_tokenizer(folder: Path) -> None:
+def write_tokenizer(folder: Path) -> None:
+    """A tokenizer of bytes and a few tags."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     names = [*FRAMES, *alphabet]
     tokenizer = Tokenizer(models.BPE(vocab={n: k for k, n in enumerate(names)}, merges=[]))
