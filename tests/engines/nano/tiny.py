@@ -14,7 +14,8 @@ from safetensors.numpy import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from plait.core import Sampling
-from plait.engines.nano.batch import Batch, Piece, Sequence
+from plait.engines.local import Piece
+from plait.engines.nano.batch import Batch, Sequence
 from plait.engines.nano.config import read_shape
 from plait.engines.nano.tokens import Vocabulary
 from plait.engines.nano.weights import read_weights
