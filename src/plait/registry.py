@@ -218,18 +218,22 @@ def _read_tests(path: Path) -> str:
 
 
 def make_engine(spec: str, model: str | None = None) -> Engine:
-    """The engine that ``spec`` names: ``nano``, or the base URL of a server.
+    """The engine that ``spec`` names: ``nano``, the base URL of a server, or the path of a GGUF
+    file or of a folder with a model in OpenVINO's format.
 
-    ``model`` names the model of a server, or a folder with another model for ``nano``.
+    ``model`` names the model of a server or a file, or a folder with another model for ``nano``.
+    Raises `UsageError`.
     """
     if spec == "nano":
         load = _load("plait.engines.nano:NanoEngine")
         return load(Path(model)) if model else load()
     if spec.startswith(("http://", "https://")):
         return _load("plait.engines.openai:OpenAIEngine")(spec, model)
+    if spec.endswith(".gguf") or Path(spec).exists():
+        return _load("plait.engines.openvino:OpenVINOEngine")(Path(spec), model)
     raise UsageError(f"there is no engine `{spec}`",
-                     hint="Use `nano`, or the base URL of an OpenAI-compatible server"
-                          " such as http://127.0.0.1:8000/v1.")
+                     hint="Use `nano`, the base URL of an OpenAI-compatible server such as"
+                          " http://127.0.0.1:8000/v1, or the path of a GGUF file.")
 
 
 def _load(path: str) -> Callable[..., Engine]:
