@@ -22,7 +22,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.contenders import CONTENDERS, WIDTHS
-from benchmarks.models import write_gguf, write_random
+from benchmarks.models import write_random
 from plait.engines.nano import WEIGHTS
 
 NEEDS = {"openvino": ("openvino_genai", "gguf"), "llama.cpp": ("xllamacpp", "gguf")}
@@ -77,6 +77,8 @@ def main() -> None:
             folder = Path(place)
             write_random(folder)
         if importlib.util.find_spec("gguf"):
+            from training.gguf import write_gguf
+
             write_gguf(folder, gguf)
         for cores in given.cores:
             best: dict[str, dict[int, float]] = {name: {} for name in names}

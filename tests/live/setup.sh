@@ -25,7 +25,7 @@ make_venv() {
 
 install_llamacpp() {
     make_venv llamacpp
-    "$live/llamacpp/bin/pip" install --quiet "xllamacpp>=2026.10" "gguf>=0.19" safetensors
+    "$live/llamacpp/bin/pip" install --quiet "xllamacpp>=2026.10"
 }
 
 install_vllm() {
