@@ -17,6 +17,8 @@ import anyio
 
 from plait.core import Prompt, Sampling
 from plait.engines.nano import WEIGHTS, NanoEngine
+from plait.engines.nano.config import read_shape
+from plait.engines.nano.tokens import Vocabulary
 from plait.engines.nano.weights import read_tensors
 from plait.interfaces import Engine
 from plait.puzzles import generate, render
@@ -55,6 +57,12 @@ def _model() -> tuple[dict[str, object], dict[str, object]]:
     return config, dict(read_tensors(WEIGHTS / "model.safetensors"))
 
 
+@cache
+def _vocabulary() -> Vocabulary:
+    shape = read_shape(WEIGHTS)
+    return Vocabulary(WEIGHTS, shape.vocab, shape.eos)
+
+
 def gap(ids: Sequence[int]) -> float:
     """How far the log-probabilities of the two likeliest tokens behind ``ids`` are apart."""
     config, tensors = _model()
@@ -64,13 +72,13 @@ def gap(ids: Sequence[int]) -> float:
 
 
 async def write(engine: Engine, ids: Sequence[int], sampling: Sampling) -> list[int]:
-    """What ``engine`` writes behind ``ids``."""
-    found: list[int] = []
+    """What ``engine`` writes behind ``ids``. Where it does not say which tokens they are, the text
+    is cut into tokens, which for this model is the same."""
     async with engine.stream(Prompt(ids=tuple(ids)), sampling) as chunks:
-        async for chunk in chunks:
-            assert chunk.ids is not None or not chunk.tokens, chunk
-            found += chunk.ids or ()
-    return found
+        found = [chunk async for chunk in chunks]
+    if all(chunk.ids is not None or not chunk.tokens for chunk in found):
+        return [i for chunk in found for i in chunk.ids or ()]
+    return _vocabulary().encode("".join(chunk.text for chunk in found))
 
 
 async def compare(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import anyio
 import pytest
 
+from plait.engines.nano import WEIGHTS
 from plait.engines.openai import OpenAIEngine
 from plait.interfaces import Engine
 from plait.registry import make_engine
 from tests.live.agreement import AS_GOOD_AS_EQUAL, ask_nano, compare, prompts
+from training.gguf import write_gguf
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
@@ -42,5 +46,20 @@ def test_greedy_answers_agree_token_by_token(
                   f" (widest {max(found.gaps, default=0.0):.1e})")
         assert found.tokens > 5000
         assert all(gap <= AS_GOOD_AS_EQUAL for gap in found.gaps), found.gaps
+
+    anyio.run(run)
+
+
+def test_rounded_weights_do_not_agree(answers: Answers, tmp_path: Path) -> None:
+    """Or the comparison would see nothing."""
+    pytest.importorskip("openvino_genai")
+    path = tmp_path / "rounded.gguf"
+    write_gguf(WEIGHTS, path, "Q8_0")
+
+    async def run() -> None:
+        engine = make_engine(str(path))
+        found = await compare(engine, *answers)
+        await engine.aclose()
+        assert max(found.gaps) > AS_GOOD_AS_EQUAL
 
     anyio.run(run)

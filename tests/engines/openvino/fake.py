@@ -45,6 +45,8 @@ class FakeConfig:
         self.structured_output_config: object = None
 
     def validate(self) -> None:
+        if self.do_sample and not 0 <= self.min_p < 1:
+            raise RuntimeError("Check failed at config.cpp:5:\nmin_p must be in [0, 1)\n")
         if not -2 <= self.presence_penalty <= 2:
             raise RuntimeError("Check failed at config.cpp:7:\nit must be in [-2, 2]\n")
 

@@ -125,7 +125,7 @@ class Pipeline:
         config.ignore_eos = True
         config.max_new_tokens = limit or LONGEST
         config.logprobs = int(sampling.logprobs)
-        config.do_sample = sampling.temperature > 0 and sampling.top_k != 1
+        config.do_sample = sampling.temperature > 0 and sampling.top_k != 1 and sampling.min_p < 1
         if config.do_sample:
             seed = Random().getrandbits(63) if sampling.seed is None else sampling.seed
             config.rng_seed = seed % 2**64
