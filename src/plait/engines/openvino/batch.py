@@ -60,7 +60,7 @@ class Batch:
             query.handle.cancel()
 
     def step(self) -> Output:
-        """One token for all that write. Raises what OpenVINO raises."""
+        """One token for all that write. Raises `EngineError`."""
         for query in self._queries.values():
             if query.handle is None:
                 query.handle = self._pipeline.add(query.ids, query.config)

@@ -19,7 +19,7 @@ import numpy as np
 
 from plait.core import Sampling
 from plait.engines.openvino.gguf import Head, read_head
-from plait.errors import EngineRefused, UsageError
+from plait.errors import EngineError, EngineRefused, UsageError
 
 SETTINGS = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
 """Left to itself OpenVINO computes in bfloat16 where a CPU has it, which ends the whole process
@@ -168,7 +168,11 @@ class Pipeline:
         return bool(self._pipeline.has_non_finished_requests())
 
     def step(self) -> Busy:
-        self._pipeline.step()
+        """One token for every request that has read its prompt. Raises `EngineError`."""
+        try:
+            self._pipeline.step()
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed in a step: {_said(error)}") from error
         metrics = self._pipeline.get_metrics()
         return Busy(metrics.scheduled_requests, metrics.cache_usage / 100)
 
