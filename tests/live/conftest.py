@@ -141,6 +141,14 @@ def vllm(model_folder: Path) -> Iterator[Server]:
     server.stop()
 
 
+@pytest.fixture(params=["llamacpp", "vllm"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """Each of the servers in turn."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Server)
+    return found
+
+
 @pytest.fixture(scope="session")
 def vllm_nano() -> Iterator[Server]:
     """plait-nano on vLLM."""

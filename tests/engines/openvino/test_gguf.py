@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -42,3 +43,18 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(UsageError, match=what):
             read_head(path)
+
+
+def test_a_damaged_head_is_read_or_refused(nano_gguf: Path, tmp_path: Path) -> None:
+    whole, path = nano_gguf.read_bytes(), tmp_path / "damaged.gguf"
+    random, refused = Random(1), 0
+    for _ in range(50):
+        damaged = bytearray(whole)
+        for _ in range(3):
+            damaged[random.randrange(12_000)] = random.choice((0, 1, 8, 9, 255))
+        path.write_bytes(damaged)
+        try:
+            read_head(path)
+        except UsageError:
+            refused += 1
+    assert 0 < refused < 50

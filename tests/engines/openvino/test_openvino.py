@@ -24,7 +24,7 @@ from tests.conformance.engines.cases import (
     text_of,
     until_idle,
 )
-from tests.engines.openvino.fake import FakePipeline
+from tests.engines.openvino.fake import FakePipeline, FakeTokenizer
 
 CHAT = (Message("user", "hi"),)
 
@@ -167,9 +167,20 @@ def test_sampling_is_passed_on_and_what_openvino_lacks_is_refused(
     assert config.structured_output_config.json_schema == '{"type": "object"}'
     assert not engine._pipeline.config(Sampling(), None).do_sample
     for extra, what in (({"logit_bias": {"5": 1}}, "logit_bias"),
+                        ({"presence_penalty": "much"}, "must be a number"),
                         ({"presence_penalty": 5}, "refuses this sampling: it must be in")):
         with pytest.raises(EngineRefused, match=what):
             engine.stream(Prompt("a"), Sampling(extra=extra))
+
+
+def test_a_tokenizer_that_is_not_read_by_bytes_is_refused(
+    nano_gguf: Path, genai: type[FakePipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = FakeTokenizer.get_vocab
+    monkeypatch.setattr(FakeTokenizer, "get_vocab", lambda self: {
+        piece.replace(b" ", "\u2581".encode()): i for piece, i in plain(self).items()})
+    with pytest.raises(UsageError, match="no text for each single token"):
+        OpenVINOEngine(nano_gguf)
 
 
 def test_without_the_extra_one_line_says_what_to_install(

@@ -138,12 +138,14 @@ class Pipeline:
                 json_schema=json.dumps(sampling.schema))
         if sampling.extra.get("logit_bias"):
             raise EngineRefused("OpenVINO knows no `logit_bias`", hint="Leave it out.")
+        for name in PENALTIES:
+            if (value := sampling.extra.get(name)) is not None:
+                if not isinstance(value, int | float):
+                    raise EngineRefused(f"`{name}` is {value!r:.40} but must be a number")
+                setattr(config, name, value)
         try:
-            for name in PENALTIES:
-                if (value := sampling.extra.get(name)) is not None:
-                    setattr(config, name, value)
             config.validate()
-        except (RuntimeError, TypeError) as error:
+        except RuntimeError as error:
             raise EngineRefused(f"OpenVINO refuses this sampling: {_said(error)}") from None
         return config
 
