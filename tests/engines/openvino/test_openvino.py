@@ -62,6 +62,22 @@ def test_the_files_name_for_its_model_decides_how_it_is_asked(
     assert other.capabilities.chat
 
 
+def test_a_folder_is_called_by_its_name_and_its_configuration_is_read(
+    tmp_path: Path, genai: type[FakePipeline]
+) -> None:
+    folder = tmp_path / "Llama-3.1-8B"
+    folder.mkdir()
+    for part in ("model", "tokenizer", "detokenizer"):
+        (folder / f"openvino_{part}.xml").touch()
+    assert make_engine(str(folder)).capabilities.window is None
+    (folder / "config.json").write_text('{"max_position_embeddings": 77}')
+    engine = make_engine(str(folder))
+    assert (engine.model, engine.capabilities.window) == ("Llama-3.1-8B", 77)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(UsageError, match=r"cannot read .*config\.json"):
+        make_engine(str(folder))
+
+
 def test_tags_that_begin_alike_are_cut_as_the_model_was_trained(engine: OpenVINOEngine) -> None:
     assert engine.encode(OPENING, opening=True) == NanoEngine().encode(OPENING, opening=True)
     assert engine.encode("<|begin|>a", opening=True) == engine.encode("a", opening=True)

@@ -99,16 +99,22 @@ class Pipeline:
     @property
     def name(self) -> str:
         """What the file calls its model, else what the file is called."""
-        return self.head.name if self.head and self.head.name else self.path.resolve().stem
+        if self.head is None:
+            return self.path.resolve().name
+        return self.head.name or self.path.stem
 
     @property
     def window(self) -> int | None:
-        """Tokens that a context may hold, None where the model's files do not say."""
+        """Tokens that a context may hold, None where the model's files do not say. Raises
+        `UsageError` for a configuration that cannot be read."""
         if self.head is not None:
             return self.head.window
         path = self.path / "config.json"
-        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        window = found.get("max_position_embeddings")
+        try:
+            found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        except (OSError, ValueError) as error:
+            raise UsageError(f"cannot read {path}: {error}") from None
+        window = found.get("max_position_embeddings") if isinstance(found, dict) else None
         return window if isinstance(window, int) else None
 
     @property
