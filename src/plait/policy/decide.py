@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from plait.core import Budget, Plan
+from plait.core import Budget, EngineProfile, Plan
 from plait.errors import UsageError
 from plait.interfaces import Capabilities, Load
 from plait.policy.signals import Signals
@@ -61,6 +61,8 @@ class Situation:
     load: Load
     budget: Budget
     history: History | None = None
+    profile: EngineProfile | None = None
+    """What `plait engine check` found and kept of this engine and model; None: nothing is kept."""
 
     @property
     def width(self) -> int | None:
