@@ -83,12 +83,14 @@ class Runtime:
 
     @property
     def profile(self) -> EngineProfile | None:
-        """What is kept of the engine and its model."""
-        return None if self.profiles is None else self.profiles(self.engine.model)
+        """What is kept of the engine and its model, unless that has become another one since."""
+        found = None if self.profiles is None else self.profiles(self.engine.model)
+        now = self.engine.capabilities
+        return found if found and (found.kind, found.window) == (now.server, now.window) else None
 
     async def __aenter__(self) -> Runtime:
         await self.engine.load()  # a server tells what it can do only when it is asked something
-        slots = self.engine.capabilities.slots
+        slots = self.engine.capabilities.slots or (self.profile.slots if self.profile else None)
         if slots is not None and self._streams is None:
             self.limiter = Limiter(start=slots)
         return self

@@ -62,7 +62,7 @@ class NanoEngine:
             lambda: Batch(self._weights, self._vocabulary, count, block, chunk), checked)
         self.capabilities = Capabilities(
             token_ids=True, logprobs=True, cache_report=True, exact_counts=True,
-            window=shape.window, protocols=PROTOCOLS,
+            window=shape.window, kv_tokens=blocks * block, protocols=PROTOCOLS,
         )
 
     def encode(self, text: str, *, opening: bool = False) -> Row[int]:
