@@ -22,6 +22,7 @@ from plait.interfaces import Capabilities, Engine, Load, Served
 from plait.registry import AUTO, find_protocol, protocol_of
 from plait.survey import (
     LABELS,
+    WIDTHS,
     Cost,
     Survey,
     advice,
@@ -88,10 +89,11 @@ async def _check(settings: Settings, free: bool, speed: bool, mode: Mode) -> Non
     async with runtime_of(settings) as runtime:
         facts = await _look(settings, runtime.engine)
         if mode != "json":
-            print_lines(list(_fact_lines(facts)), mode)
+            print_lines([line for key, value in _facts(facts, free) for line in _entry(key, value)],
+                        mode)
+        elif free:
+            print_json(_facts_json(facts))
         if free:
-            if mode == "json":
-                print_json(_facts_json(facts))
             return
         most = expected(speed=speed)
         say(f"this takes up to about {_say_cost(most)} tokens")
@@ -161,12 +163,9 @@ def _facts_json(facts: Facts) -> dict[str, object]:
     }
 
 
-def _fact_lines(facts: Facts) -> Iterator[Text]:
-    for key, value in _facts(facts):
-        yield from _entry(key, value)
-
-
-def _facts(facts: Facts) -> Iterator[tuple[str, str]]:
+def _facts(facts: Facts, free: bool) -> Iterator[tuple[str, str]]:
+    """Rows for people. What its kind of server can do by itself is said only where ``free``: else
+    the checks say it."""
     capabilities, load = facts.capabilities, facts.load
     server = f" ({capabilities.server})" if capabilities.server else ""
     yield "engine", f"{facts.engine}{server}"
@@ -174,7 +173,8 @@ def _facts(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "window", _tokens(capabilities.window)
     if capabilities.slots is not None:
         yield "slots", str(capabilities.slots)
-    yield "can", ", ".join(say for name, say in CAN.items() if getattr(capabilities, name))
+    if free:
+        yield "can", ", ".join(say for name, say in CAN.items() if getattr(capabilities, name))
     if load.running is not None:
         waiting = "" if load.waiting is None else f", {load.waiting} waiting"
         yield "load", f"{load.running} running{waiting}"
@@ -229,6 +229,9 @@ def _speed_lines(profile: EngineProfile) -> Iterator[Text]:
         yield Text()
         for key, cells in rows.items():
             yield Text.assemble((key.ljust(KEY), "dim"), "".join(c.rjust(9) for c in cells))
+        widest = max(speeds)
+        if widest < WIDTHS[-1] and (profile.slots is None or profile.slots >= 2 * widest):
+            yield from _entry("", f"more than {widest} took too long to measure")
     if profile.prefill_tokens_per_second is not None:
         yield Text()
         yield from _entry("prefill", f"{profile.prefill_tokens_per_second:,.0f} tokens/s")

@@ -7,7 +7,7 @@ lets `EngineRefused` and `UsageError` pass, and whoever runs it takes them for a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import orjson
 
@@ -26,6 +26,8 @@ WORD = "zq17"
 """What no model says unless a schema makes it."""
 SCHEMA = {"type": "object", "properties": {"kind": {"enum": [WORD]}}, "required": ["kind"],
           "additionalProperties": False}
+SOME_IDS = (5, 6, 7, 8)
+"""Any model has so many tokens."""
 LARGEST_TRIED = 32_768
 """Windows up to this many tokens are tried: should the server take what is too long after all, it
 has to read it."""
@@ -35,15 +37,16 @@ has to read it."""
 class Look:
     """What the checks of one engine know of each other. ``greedy``: an answer of temperature 0 to
     the asker's question. ``special``: text and id of a special token of the model, if one is
-    found. ``slots``: streams served at once, as far as known. ``nonce``: makes prompts new to
-    every cache."""
+    found. ``slots``: streams served at once, as far as known. ``frees``: a stream that is left
+    frees its slot. ``nonce``: makes prompts new to every cache."""
 
     asker: Asker
     greedy: Reply
     nonce: str
     slots: int | None = None
     prefill: Prefill | None = None
-    special: tuple[str, int] | None = field(default=None)
+    special: tuple[str, int] | None = None
+    frees: bool | None = None
 
 
 async def text_prompts(look: Look) -> Finding:
@@ -63,7 +66,7 @@ async def chat(look: Look) -> Finding:
 
 async def id_prompts(look: Look) -> Finding:
     """Are prompts taken as token ids?"""
-    ids = (look.greedy.ids or ())[:8] or (5, 6, 7, 8)  # any model has so many tokens
+    ids = (look.greedy.ids or ())[:8] or SOME_IDS
     reply = await look.asker.ask(Prompt(ids=tuple(ids)), Sampling(max_tokens=1))
     if reply.usage.estimated:
         return Finding(None, "taken, but it does not count what it read")
@@ -114,11 +117,13 @@ async def stop_ids(look: Look) -> Finding:
     elif look.special is not None:
         stop, extra = look.special[1], _forced(look.special[1])
     else:
-        return Finding(None, "no token id is known")
+        stop, extra = SOME_IDS[0], {}
     sampling = Sampling(max_tokens=max(2, len(ids)), stop_ids=(stop,), extra=extra)
     reply = await look.asker.ask(look.asker.question, sampling)
     if reply.finish == "stop":
         return Finding(True, f"ended at token {stop}")
+    if not middle and not extra:
+        return Finding(None, "taken, but no token of the model is known to stop at")
     if reply.text == look.greedy.text or extra:
         return Finding(False, f"went on past token {stop}")
     return Finding(None, "the same question was answered differently")

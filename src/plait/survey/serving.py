@@ -25,6 +25,12 @@ MOST_FILLED = 32
 
 async def cancellation(look: Look) -> Finding:
     """Is a stream's slot free soon after its client left?"""
+    found = await _freed(look)
+    look.frees = found.holds
+    return found
+
+
+async def _freed(look: Look) -> Finding:
     engine = look.asker.engine
     before = (await engine.load()).running
     if before is None:
@@ -74,6 +80,8 @@ def parallel(look: Look, steps: Steps) -> Finding:
 async def priority(look: Look) -> Finding:
     """Of two streams that wait, is the one of higher priority served first?"""
     asker, slots = look.asker, look.slots
+    if look.frees is False:
+        return Finding(None, "streams that are left keep their slots, so it cannot be seen")
     sign = -1 if asker.engine.capabilities.server == "sglang" else 1  # vLLM: lower goes first
     low, high = (Sampling(max_tokens=1, extra={"priority": sign * n}) for n in (20, 10))
     await asker.ask(asker.question, high)  # a server that knows it and has it off refuses

@@ -40,12 +40,10 @@ class Prefill:
 @dataclass(frozen=True, slots=True)
 class Steps:
     """``seconds``: streams at once -> median seconds a step. ``slots``: streams that were served
-    at once where more were asked for, None if all were. ``late``: some widths were left out since
-    the time was up."""
+    at once where more were asked for, None if all were."""
 
     seconds: dict[int, float]
     slots: int | None
-    late: bool
 
 
 async def read_long_prompts(asker: Asker, nonce: str) -> Prefill:
@@ -88,26 +86,23 @@ async def measure_steps(asker: Asker, tell: Callable[[int], None]) -> Steps:
     width before it is measured. A width at which streams wait for each other ends the row."""
     found: dict[int, list[float]] = {width: [] for width in WIDTHS}
     slots: int | None = None
-    late = False
     began = anyio.current_time()
     await _streams(asker, 2)  # an engine's first steps are slow ones
-    for _ in range(ROUNDS):
-        for width in WIDTHS:
-            if slots is not None and width > slots:
-                break
-            if anyio.current_time() - began > STEPS_SECONDS:
-                late = not found[width]
-                break
-            tell(width)
+    for width in ROUNDS * WIDTHS:
+        if slots is not None and width > slots:
+            continue
+        if anyio.current_time() - began > STEPS_SECONDS:
+            break
+        tell(width)
+        streams = await _streams(asker, width)
+        if at_once(streams) < width:  # once may be chance
             streams = await _streams(asker, width)
-            if at_once(streams) < width:  # once may be chance
-                streams = await _streams(asker, width)
-            served = at_once(streams)
-            if served and served < width and all(len(ticks) > 1 for ticks in streams):
-                slots = served
-            elif (step := steady_step(streams)) is not None:
-                found[width].append(step)
-    return Steps({n: median(values) for n, values in found.items() if values}, slots, late)
+        served = at_once(streams)
+        if served and served < width and all(len(ticks) > 1 for ticks in streams):
+            slots = served
+        elif (step := steady_step(streams)) is not None:
+            found[width].append(step)
+    return Steps({n: median(values) for n, values in found.items() if values}, slots)
 
 
 async def _streams(asker: Asker, width: int) -> list[list[Tick]]:

@@ -23,11 +23,11 @@ LABELS: Mapping[str, str] = {
     "text_prompts": "text prompts", "chat": "chats", "id_prompts": "token-id prompts",
     "output_ids": "token ids of answers", "logprobs": "log probabilities",
     "stop_strings": "stop strings", "special_shown": "special tokens shown",
-    "special_stops": "special tokens stop", "stop_ids": "stop token ids",
+    "special_stops": "special tokens as stops", "stop_ids": "stop token ids",
     "json_schema": "JSON schemas", "continuous_usage": "running token counts",
     "window": "context window", "prefix_cache": "prefix cache",
     "cache_report": "cached-token report", "cache_salt": "cache salts",
-    "cancellation": "cancelling frees", "parallel": "parallel streams",
+    "cancellation": "cancelling frees a slot", "parallel": "parallel streams",
     "priority": "priorities", "slot_files": "saving slots"}
 """Every check by its name, in the order in which they are made, and what it is called."""
 CHECK_SECONDS = 60.0
@@ -138,7 +138,7 @@ class Survey:
 
     async def _steps(self, look: Look) -> Steps:
         if not self._speed:
-            return Steps({}, None, False)
+            return Steps({}, None)
         return await measure_steps(
             self._asker, lambda width: self._doing(f"step time of {width} at once"))
 
