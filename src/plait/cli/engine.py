@@ -13,13 +13,14 @@ import anyio
 import typer
 from rich.text import Text
 
-from plait.cli.runtime import profiles_of, runtime_of
+from plait.cli.runtime import profiles_of
 from plait.cli.settings import Settings, load_settings
 from plait.cli.show import Mode, make_console, mode_for, print_json, print_lines, say
 from plait.core import EngineProfile, Finding
 from plait.fit import Fit, examine
 from plait.interfaces import Capabilities, Engine, Load, Served
 from plait.registry import AUTO, find_protocol, protocol_of
+from plait.solve import Runtime
 from plait.survey import (
     LABELS,
     WIDTHS,
@@ -86,7 +87,7 @@ def check(
 
 
 async def _check(settings: Settings, free: bool, speed: bool, mode: Mode) -> None:
-    async with runtime_of(settings) as runtime:
+    async with Runtime(settings.engine, model=settings.model) as runtime:
         facts = await _look(settings, runtime.engine)
         if mode != "json":
             print_lines([line for key, value in _facts(facts, free) for line in _entry(key, value)],
