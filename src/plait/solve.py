@@ -90,7 +90,11 @@ class Runtime:
 
     async def __aenter__(self) -> Runtime:
         await self.engine.load()  # a server tells what it can do only when it is asked something
-        slots = self.engine.capabilities.slots or (self.profile.slots if self.profile else None)
+        try:
+            slots = self.engine.capabilities.slots or (self.profile.slots if self.profile else None)
+        except PlaitError:  # what is kept cannot be read
+            await self.__aexit__(None, None, None)
+            raise
         if slots is not None and self._streams is None:
             self.limiter = Limiter(start=slots)
         return self

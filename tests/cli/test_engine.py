@@ -101,7 +101,8 @@ async def test_what_is_found_is_said_kept_and_used(folder: Path) -> None:
         (path,) = (folder / "state" / "plait" / "engines").iterdir()
         assert out.endswith(f"{path}\n") or str(path.name) in out
         status, out, err = await plait(
-            "solve", "hm", "--engine", upstream.url, "--policy", "threshold", "--explain", "-q")
+            "solve", "hm", "--engine", upstream.url, "--policy", "threshold", "--explain", "-q",
+            "--max-tokens", "9")
         assert "profile 20" in err
         assert "width 2" in err
         path.write_text("{}")
@@ -115,24 +116,25 @@ async def test_a_profile_as_json_is_what_is_kept(folder: Path) -> None:
         status, out, _ = await plait("engine", "check", upstream.url, "--json", "--no-speed")
     found = json.loads(out)
     assert status == 0
-    kept = json.loads(Path(found["kept"]).read_text())
+    (path,) = (folder / "state" / "plait" / "engines").iterdir()
+    kept = json.loads(path.read_text())
     assert {name: found[name] for name in kept} == kept
     assert found["findings"]["stop_strings"] == {"holds": True, "why": "ended at 'wor'"}
     assert found["step_seconds"] == {}
     assert found["generated_tokens"] > 0
 
 
-async def test_where_profiles_are_kept_is_a_setting(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_where_profiles_are_kept_is_a_setting(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving(Model()) as upstream:
-        monkeypatch.setenv("PLAIT_PROFILES", "here")
-        await plait("engine", "check", upstream.url, "--no-speed", "--json")
-        assert len(list((folder / "here").iterdir())) == 1
-        monkeypatch.setenv("PLAIT_PROFILES", "none")
-        _, out, _ = await plait("engine", "check", upstream.url, "--no-speed", "--json")
-        assert json.loads(out)["kept"] is None
-    assert not (folder / "state").exists()
+    command = "engine", "check", "--no-speed", "--json"
+    monkeypatch.setenv("PLAIT_PROFILES", "here")
+    status, out, _ = shell(*command)
+    assert (status, json.loads(out)["kept"]) == (0, str(next(Path("here").iterdir())))
+    monkeypatch.setenv("PLAIT_PROFILES", "none")
+    status, out, _ = shell(*command)
+    assert (status, json.loads(out)["kept"]) == (0, None)
+    assert not Path("state").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(shell: Shell) -> None:

@@ -66,6 +66,9 @@ async def chat(look: Look) -> Finding:
 
 async def id_prompts(look: Look) -> Finding:
     """Are prompts taken as token ids?"""
+    engine = look.asker.engine
+    if not isinstance(engine, Served) and not engine.capabilities.token_ids:
+        return Finding(False, "it takes text only")
     ids = (look.greedy.ids or ())[:8] or SOME_IDS
     reply = await look.asker.ask(Prompt(ids=tuple(ids)), Sampling(max_tokens=1))
     if reply.usage.estimated:
