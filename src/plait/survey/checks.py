@@ -26,6 +26,8 @@ WORD = "zq17"
 """What no model says unless a schema makes it."""
 SCHEMA = {"type": "object", "properties": {"kind": {"enum": [WORD]}}, "required": ["kind"],
           "additionalProperties": False}
+CLEAN = r"(?<=[ -~])[!-~]{1,3}"
+"""Text that a model may be stopped at: behind half a character servers may read over a stop."""
 SOME_IDS = (5, 6, 7, 8)
 """Any model has so many tokens."""
 LARGEST_TRIED = 32_768
@@ -98,15 +100,14 @@ async def logprobs(look: Look) -> Finding:
 async def stop_strings(look: Look) -> Finding:
     """Does an answer end at a string?"""
     text, most = look.greedy.text, look.greedy.tokens
-    places = [m for m in re.finditer(r"[!-~]{1,3}", text) if text.index(m[0]) > 0]
+    places = [m for m in re.finditer(CLEAN, text) if text.index(m[0]) > 0]
     if not places:
         return Finding(None, "the model wrote nothing to stop at")
     stop = places[len(places) // 2][0]
-    expected = text[: text.index(stop) + len(stop)]
     reply = await look.asker.ask(look.asker.question, Sampling(max_tokens=most, stop=(stop,)))
-    if reply.finish == "stop" and reply.text == expected:
+    if reply.finish == "stop" and reply.text.endswith(stop):
         return Finding(True, f"ended at {stop!r}")
-    if stop in reply.text and reply.text != expected:
+    if stop in reply.text:
         return Finding(False, f"went on past {stop!r}")
     return Finding(None, "the same question was answered differently")
 
