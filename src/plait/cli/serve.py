@@ -209,13 +209,17 @@ async def _serve(settings: Settings, serving: ServeSettings) -> None:
             why = await gateway.models.ready()
         if why:
             say(f"the engine cannot answer yet: {why}")
-        elif gateway.models.engine.model:
-            for line in _advise(await gateway.models.runtime("")):
-                say(line)
+        known = [] if why or not gateway.models.engine.model else _advise(
+            await gateway.models.runtime(""))
         path = store_path(serving, port)
         kept = "no run is kept" if path is None else f"runs are kept in {path}"
-        await serve(make_app(gateway), gateway, sock, began=lambda: say(
-            f"listening on http://{shown}:{port}/v1, engine {settings.engine}, {kept}"))
+
+        def began() -> None:
+            say(f"listening on http://{shown}:{port}/v1, engine {settings.engine}, {kept}")
+            for line in known:
+                say(line)
+
+        await serve(make_app(gateway), gateway, sock, began=began)
 
 
 def _advise(runtime: Runtime) -> list[str]:

@@ -73,7 +73,7 @@ def parallel(look: Look, steps: Steps) -> Finding:
         also = f"; it says {said}" if said not in (None, steps.slots) else ""
         return Finding(steps.slots > 1, f"{steps.slots} at once, more wait{also}")
     if widest > 1:
-        return Finding(True, f"{widest} at once were served at once")
+        return Finding(True, f"{widest} were served at once")
     return Finding(None, f"it says {said}" if said else "no streams ran at once")
 
 

@@ -54,7 +54,8 @@ class Cost:
 def expected(*, speed: bool) -> Cost:
     """What a survey takes at most, about; ``speed``: with step times."""
     streams, generated = step_cost() if speed else (0, 0)
-    return Cost((2 * ROUNDS + 2) * LONG + (30 + streams) * QUESTION, generated + OTHERS)
+    reading = (2 * ROUNDS + 2) * LONG * 5 // 4  # characters are only about tokens
+    return Cost(reading + (30 + streams) * QUESTION, generated + OTHERS)
 
 
 class Survey:
