@@ -15,9 +15,9 @@ from plait.cli.problems import (
     free_settings,
     grading,
     load_problems,
-    runtime_of,
     tell,
 )
+from plait.cli.runtime import runtime_of
 from plait.cli.settings import ENGINES, LARGEST, Settings
 from plait.cli.show import print_json
 from plait.evals import Suite

@@ -27,9 +27,9 @@ from plait.cli.problems import (
     grading,
     load_problems,
     made_folder,
-    runtime_of,
     settings_from,
 )
+from plait.cli.runtime import runtime_of
 from plait.cli.settings import ENGINES, LARGEST, Settings
 from plait.cli.show import mode_for, print_json, print_lines, say
 from plait.errors import UsageError

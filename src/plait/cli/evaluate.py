@@ -16,7 +16,8 @@ from rich.live import Live
 from rich.text import Text
 from typer.core import TyperGroup
 
-from plait.cli.problems import COMPARED, JudgeOption, blank, free_settings, grading, runtime_of
+from plait.cli.problems import COMPARED, JudgeOption, blank, free_settings, grading
+from plait.cli.runtime import runtime_of
 from plait.cli.settings import ENGINES, LARGEST, Settings
 from plait.cli.show import make_console, print_lines, say
 from plait.errors import UsageError

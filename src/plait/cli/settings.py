@@ -74,6 +74,9 @@ class Settings:
     windows: str | None = None
     """Effective windows of models: "NAME=8192, OTHER=2048"; `window` is for the others."""
 
+    profiles: str | None = None
+    """The folder in which `plait engine check` keeps what it finds; none: it is not kept."""
+
     def request(self, prompt: str) -> Request:
         """The request for ``prompt``. Raises `UsageError` for values out of range."""
         return Request(

@@ -161,6 +161,11 @@ class OpenAIEngine:
         raises."""
         return await self._tokenizer.counts(await self.connect(), texts)
 
+    async def token_ids(self, text: str) -> tuple[int, ...] | None:
+        """What the server's tokenizer makes of ``text``; None where it does not tell. Raises what
+        `connect` raises."""
+        return await self._tokenizer.encode(await self.connect(), text)
+
     async def load(self) -> Load:
         """How busy the server says it is. Never raises; what is unknown is None."""
         try:
