@@ -149,3 +149,6 @@ class Chunk:
     calls: tuple[CallDelta, ...] = ()
     estimated: bool = field(default=False)
     """``tokens`` was guessed, because the engine sends neither ids nor one chunk a token."""
+    by: tuple[str, ...] = ()
+    """Of the last chunk: the replicas that wrote the text, one after the other; empty where there
+    is but one server."""

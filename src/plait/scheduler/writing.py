@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,10 @@ import anyio
 
 from plait.core import Chunk, Finish, Sampling, Stops, Usage
 from plait.core.events import Answered, Asked, Noted, Wrote
+from plait.core.seam import Seam
 from plait.errors import EngineError, EngineOverloaded, EngineUnreachable
 from plait.scheduler.ledger import Lease
 from plait.scheduler.purse import Hold
-from plait.scheduler.seam import Seam
 
 if TYPE_CHECKING:
     from plait.scheduler.thread import ScheduledThread
@@ -228,7 +229,11 @@ class Writing:
                               0, self._written, guessed, error))
         else:
             run.emit(Answered(run.now(), thread.name, finish, usage.prompt, usage.cached,
-                              usage.generated, usage.estimated, error))
+                              usage.generated, usage.estimated, error,
+                              last.by if last else ()))
+        for gone, then in pairwise(last.by if last else ()):
+            thread.note(f"{gone} broke off in the middle of the text; {then} went on with it",
+                        warning=True)
 
     def _failed(self, error: EngineError) -> None:
         thread, run = self._thread, self._thread.run
