@@ -10,8 +10,9 @@ The breaker of methods (`plait.policy.breaker`) is of the same kind, but asks fo
 runs before it acts, since models fail in many ways. A server that is gone is gone at once, and
 trying it again costs one request for its list of models.
 
-Slow is a replica whose streams take `SLOW` times as long for a token as those of the one in the
-middle. Never more than two thirds of the pool are out: where all seem bad, it is something else.
+Slow is a replica whose quick streams (the quickest quarter) take `SLOW` times as long for a token
+as the slow ones (the slowest quarter) of the replica in the middle: a change of load that reaches one
+of them first is none. Never more than two thirds of the pool are out: where all seem bad, it is something else.
 """
 
 from __future__ import annotations
@@ -97,11 +98,11 @@ class Health:
             return
         record.errors = 0
         record.paces.add(pace)
-        paces = sorted(r.paces.percentile(0.5) for r in self._records.values()
+        paces = sorted(r.paces.percentile(0.75) for r in self._records.values()
                        if not r.out and len(r.paces) >= KNOWN)
         if len(record.paces) < KNOWN or len(paces) < 2:
             return
-        own, usual = record.paces.percentile(0.5), paces[(len(paces) - 1) // 2]
+        own, usual = record.paces.percentile(0.25), paces[(len(paces) - 1) // 2]
         if own > SLOW * usual:
             self._eject(record, f"it takes {own / usual:.0f} times as long for a token as the"
                                 " others", now)
