@@ -254,7 +254,7 @@ async def test_leaving_a_stream_closes_it_and_frees_the_replica() -> None:
         async with pool.stream(ASK, Sampling(session="run")) as stream:
             await anext(aiter(stream))
         await first.until(lambda calls: calls.cancelled == 1)
-        assert all(r.streams == 0 for r in pool._members.all)
+        assert all(r.streams == 0 for r in pool.replicas)
 
 
 # --- one engine ----------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from plait.engines.pool.addresses import Addresses
 from plait.engines.pool.call import PooledCall
 from plait.engines.pool.link import PoolLink
 from plait.engines.pool.members import Members, PoolState
+from plait.engines.pool.replica import Replica
 from plait.errors import EngineError, UsageError
 from plait.interfaces import Capabilities, Load, Opening
 
@@ -63,6 +64,11 @@ class PoolEngine:
     def state(self) -> PoolState:
         """Who is in, who is out and why, and how often a stream had to move."""
         return self._members.state
+
+    @property
+    def replicas(self) -> list[Replica]:
+        """All of them, those that are out as well."""
+        return self._members.all
 
     def for_model(self, model: str) -> PoolEngine:
         """Another model of the same replicas; closed with this one."""
