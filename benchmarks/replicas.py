@@ -1,9 +1,9 @@
 """What it costs that a replica is killed in the middle of many forked runs.
 
 Three llama.cpp servers with plait-nano behind one pool; countdown puzzles in ThreadWeaver's format,
-whose threads share their parent's prefix, several at a time. In turns, with fresh servers each time: nothing happens; the busiest replica gets SIGKILL when
-two fifths of the runs are over; a pool of two from the start, to tell the loss of a server from the
-move away from it.
+whose threads share their parent's prefix, several at a time. In turns, with fresh servers each
+time: nothing happens; the busiest replica gets SIGKILL when two fifths of the runs are over; a pool
+of two from the start, to tell the loss of a server from the move away from it.
 
     tests/live/setup.sh llamacpp
     python -m benchmarks.replicas [--runs 50] [--rounds 3] [--at-once 6]

@@ -150,5 +150,5 @@ class Chunk:
     estimated: bool = field(default=False)
     """``tokens`` was guessed, because the engine sends neither ids nor one chunk a token."""
     by: tuple[str, ...] = ()
-    """Of the last chunk: the replicas that wrote the text, one after the other; empty where there
-    is but one server."""
+    """The replicas that have written the text so far, one after the other: said when one begins,
+    and with the last chunk. Empty where there is but one server."""

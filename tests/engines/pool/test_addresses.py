@@ -5,6 +5,7 @@ import socket
 import anyio
 import pytest
 
+from plait.core import Prompt, Sampling
 from plait.engines.pool import PoolEngine, addresses
 from plait.engines.pool.addresses import Addresses
 from plait.errors import EngineUnreachable, UsageError
@@ -17,7 +18,8 @@ from tests.engines.pool.help import writer
 def test_replicas_are_named_one_by_one_or_by_a_name_for_all() -> None:
     assert Addresses.parse("http://a:1/v1, http://b:2;http://c").urls == (
         "http://a:1", "http://b:2", "http://c")
-    assert Addresses.parse("dns:http://all.svc:8000/v1") == Addresses(("http://all.svc:8000",), True)
+    named = Addresses.parse("dns:http://all.svc:8000/v1")
+    assert named == Addresses(("http://all.svc:8000",), dns=True)
 
 
 @pytest.mark.parametrize(("text", "why"), [
@@ -68,7 +70,6 @@ async def test_the_name_is_looked_up_again_and_its_replicas_follow(
 
         monkeypatch.setattr(addresses, "_look_up", look_up)
         pool = PoolEngine("dns:http://all.svc", retries=0)
-        from plait.core import Prompt, Sampling
 
         async def call() -> None:
             async with pool.stream(Prompt("Q\n"), Sampling(session="s")) as stream:

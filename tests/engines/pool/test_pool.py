@@ -30,6 +30,10 @@ async def chunks_of(
         return [chunk async for chunk in stream]
 
 
+def ids_of(chunks: list[Chunk]) -> list[int]:
+    return [i for c in chunks for i in c.ids or ()]
+
+
 # --- where a call goes ---------------------------------------------------------------------------
 
 
@@ -63,13 +67,13 @@ async def test_what_a_full_replica_has_no_room_for_gathers_at_the_next() -> None
 @pytest.mark.anyio
 async def test_where_all_are_full_the_one_with_the_most_room_gets_the_next() -> None:
     gate = anyio.Event()
-    async with pooled(2, writer(gate=gate), dialect="llamacpp") as (upstreams, pool):
-        async with anyio.create_task_group() as tasks:
-            for _ in range(12):
-                tasks.start_soon(chunks_of, pool)
-            for upstream in upstreams.values():
-                await upstream.until(lambda calls: calls.open == 6)
-            gate.set()
+    async with pooled(2, writer(gate=gate), dialect="llamacpp") as (
+            upstreams, pool), anyio.create_task_group() as tasks:
+        for _ in range(12):
+            tasks.start_soon(chunks_of, pool)
+        for upstream in upstreams.values():
+            await upstream.until(lambda calls: calls.open == 6)
+        gate.set()
 
 
 @pytest.mark.anyio
@@ -175,7 +179,7 @@ async def test_a_text_that_breaks_off_goes_on_elsewhere_as_if_nothing_had_been(
         assert usage.generated == before.generated
         assert usage.prompt == before.prompt + (before.prompt + after if after else 0)
         if dialect in ("vllm", "sglang"):
-            assert [i for c in chunks for i in c.ids or ()] == [i for c in whole for i in c.ids or ()]
+            assert ids_of(chunks) == ids_of(whole)
             if after:  # token for token
                 assert second.bodies[-1]["prompt"][-1] == first.token(
                     next(c.text for n, c in enumerate(chunks, 1) if n == after))
@@ -242,7 +246,7 @@ async def test_behind_a_router_a_pool_of_one_goes_on_over_the_same_address(
         router.script = lambda body: next(replies)(body)
         chunks = await chunks_of(pool)
         assert text_of(chunks) == STORY
-        assert chunks[-1].by == (router.url,)
+        assert chunks[-1].by == (router.url, router.url)
         assert pool.state.failovers == 1
 
 
@@ -266,8 +270,8 @@ async def test_a_replica_with_another_model_is_named() -> None:
         pool = PoolEngine(f"{a.url},{odd.url},{b.url}", retries=0)
         with pytest.raises(UsageError) as caught:
             await pool.connect()
-        assert str(caught.value) == (f"the replicas of a pool must serve one model: {odd.url} serves"
-                                     " `big`, the others `tiny`")
+        assert str(caught.value) == ("the replicas of a pool must serve one model: "
+                                     f"{odd.url} serves `big`, the others `tiny`")
         await pool.aclose()
 
 

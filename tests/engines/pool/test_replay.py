@@ -29,15 +29,14 @@ class Model:
         chunks, text, held, finish, stop = [], "", "", "eos", None
         for place in range(start, len(self.tokens)):
             if sampling.max_tokens is not None and place - start >= sampling.max_tokens:
-                finish = "length"
                 break
             held += self.tokens[place]
             if place in self.silent:
                 chunks.append(Chunk("", 1, (place,)))
                 continue
             piece, held = held, ""
-            hits = [(end, s) for s in sampling.stop
-                    if (end := (text + piece).find(s) + len(s) - len(text)) > 0 and s in text + piece]
+            whole = text + piece
+            hits = [(whole.find(s) + len(s) - len(text), s) for s in sampling.stop if s in whole]
             if hits:
                 end, stop = min(hits)
                 finish = "stop"
@@ -46,6 +45,8 @@ class Model:
             text += piece
             chunks.append(Chunk(piece, 1, (place,)))
         generated = sum(c.tokens for c in chunks)
+        if finish == "eos" and generated == sampling.max_tokens:
+            finish = "length"
         usage = Usage(len(prompt.ids), 0, generated)
         return [*chunks, Chunk(finish=finish, stop=stop, usage=usage)]  # type: ignore[arg-type]
 

@@ -39,12 +39,15 @@ class PooledCall:
         self._failure: EngineError = EngineUnreachable("the pool has no replica")
         self._attempt = self._moves = 0
         self._writers: list[str] = []
+        self._said = 0
+        """How many of them are known to the reader."""
         self._over = False
         self._replica: Replica | None = None
         self._stream: AbstractAsyncContextManager[AsyncIterator[Chunk]] | None = None
         self._source: AsyncIterator[Chunk] | None = None
         self._began = self._first = 0.0
         self._tokens = 0
+        self._heard = False
 
     def __aiter__(self) -> PooledCall:
         return self
@@ -74,12 +77,15 @@ class PooledCall:
         self._replica.heard(now)
         if not self._ids and chunk.ids is not None:  # not every replica would know them
             chunk = replace(chunk, ids=None)
-        if not self._tokens:
-            self._first = now
-        self._tokens += chunk.tokens
-        if self._replica.name not in self._writers[-1:]:
+        if not self._heard:
+            self._heard, self._first = True, now
             self._writers.append(self._replica.name)
-        return self._received.take(chunk)
+        self._tokens += chunk.tokens
+        found = self._received.take(chunk)
+        if found is not None and len(self._writers) > self._said:
+            self._said = len(self._writers)
+            found = replace(found, by=tuple(self._writers))
+        return found
 
     def _last(self, chunk: Chunk) -> Chunk:
         self._over = True
@@ -97,6 +103,7 @@ class PooledCall:
             self._tried.clear()
             replica = await self._members.pick(self._session)
         self._replica, self._began, self._tokens = replica, anyio.current_time(), 0
+        self._heard = False
         replica.begin(self._began)
         self._stream = replica.engine.stream(*self._received.rest())
         self._source = await self._stream.__aenter__()

@@ -11,8 +11,9 @@ runs before it acts, since models fail in many ways. A server that is gone is go
 trying it again costs one request for its list of models.
 
 Slow is a replica whose quick streams (the quickest quarter) take `SLOW` times as long for a token
-as the slow ones (the slowest quarter) of the replica in the middle: a change of load that reaches one
-of them first is none. Never more than two thirds of the pool are out: where all seem bad, it is something else.
+as the slow ones (the slowest quarter) of the replica in the middle: a change of load that reaches
+one of them first is none. Never more than two thirds of the pool are out: where all seem bad, it is
+something else.
 """
 
 from __future__ import annotations

@@ -1,0 +1,91 @@
+"""A replica is killed in the middle of 50 forked runs on a pool of three: no run is lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import pytest
+
+from plait.core import Plan, Result
+from plait.core.events import Answered, Event, Noted
+from plait.engines.pool import PoolEngine
+from plait.solve import Runtime, solve
+from plait.testing.upstream import Reply, Upstream
+from plait.trace import Trace
+from tests.engines.pool.help import pooled
+
+RUNS = 50
+BLOCK = ("<think>\n<Parallel>\n<Outlines>\n<Outline>1: a</Outline>\n<Outline>2: b</Outline>\n"
+         "</Outlines>")
+THREADS = {n: f" thread {n} looks at one thing after the other and finds {n}</Thread>"
+           for n in ("1", "2")}
+END = "</Parallel>\n</think>\n3"
+
+
+def weaver(body: Mapping[str, Any]) -> Reply:
+    """What a model that writes ThreadWeaver's format has still to write, wherever it stands."""
+    _, _, prompt = body["prompt"].rpartition("<|assistant|>")
+    *_, after = prompt.rpartition("</Thread>\n")
+    if "</Thread>\n" in prompt and END.startswith(after):
+        whole, begun = END, after
+    elif found := re.search(r"<Thread>\n(\d):((?:(?!</Thread>).)*)\Z", prompt, re.DOTALL):
+        whole, begun = THREADS[found[1]], found[2]
+    else:
+        whole, begun = BLOCK, prompt
+    assert whole.startswith(begun), (whole, begun)
+    return Reply(whole.removeprefix(begun), seconds=0.2)
+
+
+async def runs_on(pool: PoolEngine, count: int = RUNS) -> tuple[list[Result], list[list[Event]]]:
+    """Many runs at once; their results and what happened in each."""
+    results: list[Result] = []
+    traces = [Trace() for _ in range(count)]
+
+    async def one(number: int, runtime: Runtime) -> None:
+        results.append(await solve(
+            f"Question {number}", runtime=runtime, trace=traces[number], run_id=f"run-{number}",
+            plan=Plan("native", "threadweaver")))
+
+    async with Runtime(pool) as runtime, anyio.create_task_group() as tasks:
+        for number in range(count):
+            tasks.start_soon(one, number, runtime)
+    return results, [list(trace.events) for trace in traces]
+
+
+@pytest.mark.anyio
+async def test_no_run_is_lost_and_nothing_is_doubled() -> None:
+    async with pooled(3, weaver) as (_, pool):
+        calm, _ = await runs_on(pool, 1)
+    async with pooled(3, weaver) as (upstreams, pool):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(kill_busiest, upstreams)
+            results, events = await runs_on(pool)
+        state = pool.state
+        assert all(u.calls.open == 0 for u in upstreams.values())
+
+    def told(found: list[Result]) -> set[tuple[object, ...]]:
+        return {(r.answer, r.text, r.finish, r.fallback, r.threads, r.total_tokens,
+                 r.critical_path_tokens, r.wasted_tokens) for r in found}
+
+    assert len(results) == RUNS
+    assert told(results) == told(calm)
+    moved = [e for one in events for e in one if isinstance(e, Answered) and len(e.by) > 1]
+    assert state.failovers == len(moved) > 0
+    assert state.restarts == 0
+    assert [s.ejections for s in state.replicas if s.out] == [1]
+    notes = [e for one in events for e in one if isinstance(e, Noted) and "goes on" in e.what]
+    assert len(notes) == len(moved)  # every move stands in the trace
+
+
+async def kill_busiest(upstreams: dict[str, Upstream]) -> None:
+    """Once many streams are written, end the replica that writes the most of them."""
+    while True:
+        victim = max(upstreams.values(), key=lambda u: u.calls.open)
+        if victim.calls.open > 5 and victim.calls.finished > 5:
+            break
+        await anyio.sleep(0.01)
+    victim.drop_connections()
+    await victim.stop()
