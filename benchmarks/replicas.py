@@ -15,7 +15,7 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
@@ -113,16 +113,17 @@ def replicas(model: Path, count: int) -> Iterator[Replicas]:
 
 
 async def campaign(
-    served: Replicas, questions: Sequence[str], at_once: int, *, kill: bool
+    urls: Sequence[str], questions: Sequence[str], at_once: int,
+    kill: Callable[[str], None] | None = None,
 ) -> Campaign:
-    """All ``questions``, ``at_once`` at a time; ``kill``: the busiest replica in their middle."""
+    """All ``questions``, ``at_once`` at a time. ``kill`` ends a replica by its address: the busiest
+    one, in their middle."""
     done = Campaign()
     places = anyio.CapacityLimiter(at_once)
-    pool = PoolEngine(",".join(served.by_url))
-    killed = not kill
+    pool = PoolEngine(",".join(urls))
 
     async def one(question: str, runtime: Runtime) -> None:
-        nonlocal killed
+        nonlocal kill
         trace = Trace()
         async with places:
             begin = time.perf_counter()
@@ -133,9 +134,9 @@ async def campaign(
                 done.failed[question] = error.line
             done.seconds[question] = time.perf_counter() - begin
             done.events[question] = trace.events
-        if not killed and len(done.seconds) >= KILL_AT * len(questions):
-            killed = True
-            served.kill(await busiest(pool))
+        if kill is not None and len(done.seconds) >= KILL_AT * len(questions):
+            end, kill = kill, None
+            end(await busiest(pool))
 
     async with Runtime(pool) as runtime:
         begin = time.perf_counter()
@@ -188,8 +189,9 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, (count, kill) in arms.items():
                 with replicas(model, count) as served:
-                    found[name].append(anyio.run(lambda s=served, k=kill: campaign(
-                        s, puzzles(options.runs), options.at_once, kill=k)))
+                    found[name].append(anyio.run(
+                        campaign, list(served.by_url), puzzles(options.runs), options.at_once,
+                        served.kill if kill else None))
     print(f"{'':<20} {'answered':>9} {'p50 s':>8} {'p95 s':>8} {'all s':>8} {'moved':>6}"
           f" {'anew':>5}")
     for name, done in found.items():

@@ -77,7 +77,7 @@ async def test_the_name_is_looked_up_again_and_its_replicas_follow(
 
         await call()
         now[:] = ["http://old", "http://new"]
-        for number in range(30):  # the new one is asked whether it is well, and takes its share
+        for number in range(50):  # the new one is asked whether it is well, and takes its share
             async with pool.stream(Prompt("Q\n"), Sampling(session=f"s{number}")) as stream:
                 [_ async for _ in stream]
         assert new.calls.finished > 5

@@ -40,12 +40,12 @@ def ids_of(chunks: list[Chunk]) -> list[int]:
 @pytest.mark.anyio
 async def test_the_calls_of_a_run_go_to_one_replica_and_runs_to_all() -> None:
     async with pooled() as (upstreams, pool):
-        for session in ("one", "two", "three", "four", "five", "six", "seven"):
-            for _ in range(3):
+        for session in map(str, range(40)):
+            for _ in range(2):
                 (*_, last) = await chunks_of(pool, session=session)
                 home = in_order(upstreams, session)[0]
                 assert last.by == (home.url,)
-        assert all(u.calls.started % 3 == 0 and u.calls.started for u in upstreams.values())
+        assert all(u.calls.started % 2 == 0 and u.calls.started for u in upstreams.values())
         headers = next(iter(upstreams.values())).headers[0]
         assert headers["X-Session-ID"] == headers["X-SMG-Routing-Key"]
 
@@ -233,6 +233,24 @@ async def test_a_text_that_breaks_whoever_writes_it_is_given_up() -> None:
             await chunks_of(pool)
         assert caught.value.exhausted
         assert sum(u.calls.started for u in upstreams.values()) == MOST_MOVES + 1
+
+
+@pytest.mark.anyio
+async def test_replicas_that_cannot_take_a_broken_text_are_no_breaks_of_it() -> None:
+    """Nor do they count as calls that read the prompt."""
+    async with pooled(6) as (upstreams, pool):
+        whole = await chunks_of(pool)
+        first, *between, last = in_order(upstreams, "run")
+        first.script = writer(break_after=4)
+        for upstream in between:
+            upstream.script = Reply(status=502)
+        chunks = await chunks_of(pool)
+        assert text_of(chunks) == STORY
+        assert chunks[-1].by == (first.url, last.url)
+        assert pool.state.failovers == 1
+        assert chunks[-1].usage is not None
+        assert whole[-1].usage is not None
+        assert chunks[-1].usage.prompt == 2 * whole[-1].usage.prompt + 4
 
 
 @pytest.mark.anyio

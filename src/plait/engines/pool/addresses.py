@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import anyio
 
-from plait.engines.openai.connect import server_root
+from plait.engines.openai.connect import server_root, without_password
 from plait.errors import EngineUnreachable, UsageError
 
 DNS = "dns:"
@@ -42,7 +42,8 @@ class Addresses:
         urls = tuple(server_root(url) for url in re.split("[,;]", text) if url.strip())
         if not urls:
             raise UsageError("the pool has no replicas", hint=HINT)
-        if twice := next((url for url in urls if urls.count(url) > 1), None):
+        shown = [without_password(url) for url in urls]
+        if twice := next((url for url in shown if shown.count(url) > 1), None):
             raise UsageError(f"the pool names {twice} twice", hint=HINT)
         return cls(urls)
 

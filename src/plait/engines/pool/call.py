@@ -142,10 +142,10 @@ class PooledCall:
         self._failure = error
         if not members.failed(replica, error, self._began):
             raise error
-        if (last := self._received.cross()) is not None:
+        if self._heard and (last := self._received.cross()) is not None:
             return last
-        if not self._received.begun:
-            self._tried.add(replica.name)
+        if not (self._heard and self._received.begun):
+            self._tried.add(replica.name)  # it brought nothing
         else:
             if self._moves == MOST_MOVES:
                 error.exhausted = True

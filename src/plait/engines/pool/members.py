@@ -71,7 +71,9 @@ class Members:
         self.health = Health()
         self.failovers = 0
         self.restarts = 0
+        self._by_url: dict[str, Replica] = {}
         self._replicas: dict[str, Replica] = {}
+        """By what they are called, which is their address without a password."""
         self._gone: list[Replica] = []
         self._looked = float("-inf")
         self._looking = anyio.Lock()
@@ -109,15 +111,18 @@ class Members:
             except EngineUnreachable:
                 if not self._replicas:
                     raise
-                urls = tuple(self._replicas)  # a name server that fails says nothing of replicas
+                urls = tuple(self._by_url)  # a name server that fails says nothing of replicas
             self._looked = anyio.current_time()
             self._have(urls)
+            for replica in [r for r in self._gone if r.streams == 0]:
+                self._gone.remove(replica)
+                await replica.engine.aclose()
 
     def _have(self, urls: Collection[str]) -> None:
-        known = {r.name: r for r in self._replicas.values()}
-        made = [known.get(url) or Replica(self._make(url)) for url in urls]
-        self._replicas = {r.name: r for r in made}
-        self._gone += [r for name, r in known.items() if name not in self._replicas]
+        known = self._by_url
+        self._by_url = {url: known.get(url) or Replica(self._make(url)) for url in urls}
+        self._gone += [r for url, r in known.items() if url not in self._by_url]
+        self._replicas = {r.name: r for r in self._by_url.values()}
         self.health.watch(list(self._replicas))
 
     async def aclose(self) -> None:
