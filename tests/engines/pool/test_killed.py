@@ -10,8 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
-from plait.core import Plan, Result
-from plait.core.events import Answered, Noted, Wrote
+from plait.core import Message, Plan, Request, Result
+from plait.core.events import Answered, Noted, Started, Wrote
 from plait.engines.pool import PoolEngine
 from plait.engines.pool.ring import order
 from plait.solve import Runtime, solve
@@ -105,3 +105,24 @@ def in_a_text(trace: Trace) -> bool:
         elif isinstance(event, Answered):
             open_.discard(event.thread)
     return bool(open_)
+
+
+@pytest.mark.anyio
+async def test_a_child_whose_text_cannot_be_gone_on_with_is_begun_anew() -> None:
+    """A plain server may answer the beginning of an answer instead of continuing it."""
+    breaks = iter([2, 3])
+
+    def chat(body: Mapping[str, Any]) -> Reply:
+        assert body["messages"][-1]["role"] == "user"
+        return Reply("I think it is\n\n42", break_after=next(breaks, None))
+
+    trace = Trace()
+    async with pooled(3, chat, dialect="generic") as (_, pool):
+        result = await solve(Request(messages=(Message("user", "What is six times seven?"),)),
+                             engine=pool, method="fixed", trace=trace)
+        state = pool.state
+    assert result.answer is not None
+    assert "42" in result.answer
+    assert (result.finish, result.fallback) == ("answered", None)
+    assert (state.failovers, state.restarts) == (0, 2)
+    assert sum(e.attempt for e in trace.events if isinstance(e, Started)) == 2
