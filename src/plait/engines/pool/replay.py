@@ -40,7 +40,8 @@ class Received:
         self._prompt = prompt
         self._sampling = sampling
         self._texts: list[str] = []
-        self._ids: tuple[int, ...] | None = ()
+        self._ids: list[int] | None = []
+        """None where those of some text are not known."""
         self._tokens = 0
         self._estimated = False
         self._called = False
@@ -86,8 +87,10 @@ class Received:
     def _note(self, chunk: Chunk) -> None:
         if chunk.text:
             self._texts.append(chunk.text)
-        known = self._ids is not None and (chunk.ids is not None or not chunk.text)
-        self._ids = (*(self._ids or ()), *(chunk.ids or ())) if known else None
+        if chunk.text and chunk.ids is None:
+            self._ids = None
+        if self._ids is not None:
+            self._ids += chunk.ids or ()
         self._tokens += chunk.tokens
         self._estimated |= chunk.estimated
         self._called |= bool(chunk.calls)
@@ -130,7 +133,8 @@ class Received:
             sampling = replace(sampling, max_tokens=sampling.max_tokens - self._tokens)
         if sampling.seed is not None:
             sampling = replace(sampling, seed=later_seed(sampling.seed, self._tokens))
-        return continued(self._prompt, self.text, self._ids), sampling
+        ids = None if self._ids is None else tuple(self._ids)
+        return continued(self._prompt, self.text, ids), sampling
 
 
 def continued(prompt: Prompt, text: str, ids: tuple[int, ...] | None) -> Prompt:
