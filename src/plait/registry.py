@@ -220,8 +220,9 @@ def _read_tests(path: Path) -> str:
 
 
 def make_engine(spec: str, model: str | None = None) -> Engine:
-    """The engine that ``spec`` names: ``nano``, the base URL of a server, ``hf:`` with a Hugging
-    Face model, or the path of a GGUF file or of a folder with a model in OpenVINO's format.
+    """The engine that ``spec`` names: ``nano``, the base URL of a server, ``pool:`` and the
+    addresses of several (see `plait.engines.pool.addresses`), ``hf:`` with a Hugging Face model, or
+    the path of a GGUF file or of a folder with a model in OpenVINO's format.
 
     ``model`` names the model of a server or a file, or a folder with another model for ``nano``.
     Raises `UsageError`.
@@ -231,6 +232,8 @@ def make_engine(spec: str, model: str | None = None) -> Engine:
         return load(Path(model)) if model else load()
     if spec.startswith(("http://", "https://")):
         return _load("plait.engines.openai:OpenAIEngine")(spec, model)
+    if spec.startswith("pool:"):
+        return _load("plait.engines.pool:PoolEngine")(spec.removeprefix("pool:"), model)
     if spec.startswith(HF):
         if model is not None:
             raise UsageError(f"`{spec}` names its model already", hint="Leave out `model`.")
@@ -240,8 +243,8 @@ def make_engine(spec: str, model: str | None = None) -> Engine:
         return _load("plait.engines.openvino:OpenVINOEngine")(Path(spec), model)
     raise UsageError(f"there is no engine `{spec}`",
                      hint="Use `nano`, the base URL of an OpenAI-compatible server such as"
-                          " http://127.0.0.1:8000/v1, the path of a GGUF file, or `hf:` with a"
-                          " folder or a name of a Hugging Face model.")
+                          " http://127.0.0.1:8000/v1, `pool:` and several of them, the path of a GGUF"
+                          " file, or `hf:` with a folder or a name of a Hugging Face model.")
 
 
 def model_path(spec: str, model: str | None = None) -> Path | None:

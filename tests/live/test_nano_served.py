@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +19,6 @@ import anyio
 import pytest
 
 from plait.core import Plan, Request, Result
-from plait.core.events import Appended, Ended, Rewrote, Wrote
 from plait.engines.nano import WEIGHTS, NanoEngine
 from plait.engines.openai import OpenAIEngine
 from plait.interfaces import Engine, Opening
@@ -29,6 +28,7 @@ from plait.solve import solve
 from plait.trace import Trace
 from tests.live.agreement import AS_GOOD_AS_EQUAL, gap
 from tests.live.conftest import Server, start_llamacpp
+from tests.live.parting import Ran, read_run, where_they_part
 from training.gguf import write_gguf
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
@@ -101,16 +101,6 @@ class Patient(NanoEngine):
         return replace(await super().open(request, protocol), early_stop=False)
 
 
-@dataclass(frozen=True)
-class Ran:
-    """``texts``: what stands in each thread's context at its end, by its name; ``wrote``: for each
-    chunk that its model wrote, the context before it and the chunk."""
-
-    result: Result
-    texts: dict[str, str]
-    wrote: dict[str, list[tuple[str, str]]]
-
-
 def run(engine: Engine, question: str, protocol: str) -> Ran:
     trace = Trace()
 
@@ -121,20 +111,7 @@ def run(engine: Engine, question: str, protocol: str) -> Ran:
             await engine.aclose()
 
     result = anyio.run(main)
-    before: dict[str, str] = {}
-    wrote: dict[str, list[tuple[str, str]]] = {}
-    for event in trace.events:
-        match event:
-            case Appended(thread=thread, text=text):
-                before[thread] = before.get(thread, "") + text
-            case Rewrote(thread=thread, text=gone):
-                before[thread] = before[thread].removesuffix(gone)
-            case Wrote(thread=thread, text=text):
-                wrote.setdefault(thread, []).append((before[thread], text))
-                before[thread] += text
-            case Ended(thread=thread, status=status):
-                assert status == "done", (thread, status)
-    return Ran(result, before, wrote)
+    return read_run(result, trace.events)
 
 
 def asked(question: str, protocol: str) -> str:
@@ -144,32 +121,6 @@ def asked(question: str, protocol: str) -> str:
     if protocol != "threadweaver":
         return question
     return render(problem, "threadweaver").removesuffix("\n")
-
-
-def where_they_part(ours: Ran, theirs: Ran, engine: NanoEngine) -> list[str | None]:
-    """For each thread that differs: the context whose continuation does, None where the model only
-    reads what differs (a join of threads that did)."""
-    found: list[str | None] = []
-    for name, text in ours.texts.items():
-        other = theirs.texts.get(name, "")
-        if text == other:
-            continue
-        place = next((i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b),
-                     min(len(text), len(other)))
-        chunk = next((c for c in ours.wrote[name] if 0 <= place - len(c[0]) < len(c[1])), None)
-        found.append(None if chunk is None else before_token(*chunk, place, engine))
-    return found
-
-
-def before_token(context: str, chunk: str, place: int, engine: NanoEngine) -> str:
-    """``context`` and the tokens of ``chunk`` before the one that covers ``place``."""
-    end = len(context)
-    for cut in range(1, len(chunk) + 1):
-        if len(context) + cut > place:
-            break
-        if engine.encode(chunk[:cut]) + engine.encode(chunk[cut:]) == engine.encode(chunk):
-            end = len(context) + cut
-    return (context + chunk)[:end]
 
 
 @pytest.mark.parametrize("kind", ["llamacpp", "vllm"])
