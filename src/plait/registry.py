@@ -243,8 +243,8 @@ def make_engine(spec: str, model: str | None = None) -> Engine:
         return _load("plait.engines.openvino:OpenVINOEngine")(Path(spec), model)
     raise UsageError(f"there is no engine `{spec}`",
                      hint="Use `nano`, the base URL of an OpenAI-compatible server such as"
-                          " http://127.0.0.1:8000/v1, `pool:` and several of them, the path of a GGUF"
-                          " file, or `hf:` with a folder or a name of a Hugging Face model.")
+                          " http://127.0.0.1:8000/v1, `pool:` and several of them, the path of a"
+                          " GGUF file, or `hf:` with a folder or a name of a Hugging Face model.")
 
 
 def model_path(spec: str, model: str | None = None) -> Path | None:

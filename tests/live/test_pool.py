@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
-import numpy as np
 import pytest
 
 from benchmarks.replicas import Campaign, campaign, puzzles, replicas
@@ -30,7 +29,7 @@ RUNS = 50
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python_of("llamacpp")
     path = tmp_path_factory.mktemp("pool") / "nano.gguf"
-    write_gguf(WEIGHTS, path, np.float32)
+    write_gguf(WEIGHTS, path, "F32")
     return path
 
 
