@@ -17,7 +17,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from plait.cli.problems import COMPARED, JudgeOption, blank, free_settings, grading, runtime_of
-from plait.cli.settings import LARGEST, Settings
+from plait.cli.settings import ENGINES, LARGEST, Settings
 from plait.cli.show import make_console, print_lines, say
 from plait.errors import UsageError
 from plait.evals.arms import make_arms
@@ -106,7 +106,7 @@ def run(  # noqa: PLR0913 - typer makes an option of every argument
     trials: Annotated[int, typer.Option(min=1, help="How often to put each problem.")] = 1,
     at_once: Annotated[int, typer.Option(min=1, help="Tasks side by side; more than 1 makes each "
                                          "slower.")] = 1,
-    engine: Annotated[str | None, typer.Option(help="`nano`, or the base URL of a server.")] = None,
+    engine: Annotated[str | None, typer.Option(help=ENGINES)] = None,
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,
     protocol: Annotated[str | None, typer.Option(help="The wire format of `native`.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=LARGEST)] = None,
@@ -202,7 +202,7 @@ def _cache(order: Order, runtime: Runtime) -> Cache | None:
     if settings.engine == "nano":
         read.append(Path(str(settings.model)) if settings.model else
                     Path(import_module("plait").__file__ or "").parent / "weights")
-    for named in (settings.prompts, (settings.verify or "").removeprefix("code:")):
+    for named in (settings.engine, settings.prompts, (settings.verify or "").removeprefix("code:")):
         if named and Path(named).exists():
             read.append(Path(named))
     identity = [settings.engine, runtime.engine.model, str(settings.roles),

@@ -9,6 +9,8 @@ from plait.errors import UsageError
 from plait.interfaces import Opening
 from plait.puzzles import Problem, read_answer, render, understand
 
+NAME = "plait-nano"
+"""What the model calls itself, wherever its files say."""
 PROTOCOLS = ("apr", "threadweaver")
 _WOVEN = 3
 """Numbers of the problems that plait-nano writes in ThreadWeaver's format."""

@@ -70,12 +70,12 @@ class Listener(Protocol):
 
 
 class Worker(Generic[B]):
-    """Runs the batch that ``make`` makes, of the engine ``name``. After a step that failed, a new
-    one is made. ``checked``: check all invariants after each step."""
+    """Runs the batch that ``make`` makes, in a thread called ``name``. After a step that failed, a
+    new one is made. ``checked``: check all invariants after each step."""
 
     def __init__(self, make: Callable[[], B], name: str, checked: bool = False) -> None:
-        self._make = make
         self._name = name
+        self._make = make
         self._checked = checked
         self.batch = make()
         self._changed = threading.Condition()
@@ -103,8 +103,7 @@ class Worker(Generic[B]):
             self._inbox.append((wanted, request))
             if self._thread is None and wanted:
                 self._stopping = False
-                self._thread = threading.Thread(
-                    target=self._work, name=f"plait-{self._name}", daemon=True)
+                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
                 self._thread.start()
                 _stop_at_exit(self)
             self._changed.notify_all()
@@ -134,7 +133,7 @@ class Worker(Generic[B]):
                 if self._stopping:
                     try:
                         self._obey(commands)
-                        self._fail_all(f"the engine {self._name} was closed")
+                        self._fail_all(EngineError("the engine was closed"))
                         if self.batch.busy:
                             self.batch.step()  # some free only then what was cancelled
                     finally:
@@ -148,7 +147,8 @@ class Worker(Generic[B]):
                     self.batch.check()
             except Exception as error:  # noqa: BLE001  the boundary: one bad step fails its
                 # streams, loudly, and must not leave them waiting for ever
-                self._fail_all(f"a step of the engine {self._name} failed: {error!r}")
+                self._fail_all(error if isinstance(error, EngineError) else
+                               EngineError(f"a step of the engine failed: {error!r}"))
                 self.batch = self._make()
             else:
                 self._hand_out(output)
@@ -195,11 +195,11 @@ class Worker(Generic[B]):
                 del self._listeners[number]
                 self.batch.cancel(request)
 
-    def _fail_all(self, why: str) -> None:
+    def _fail_all(self, error: EngineError) -> None:
         for request, listener in self._listeners.values():
             self.batch.cancel(request)
             if not listener.loop.is_closed():
-                listener.loop.call_soon_threadsafe(listener.fail, EngineError(why))
+                listener.loop.call_soon_threadsafe(listener.fail, error)
         self._listeners.clear()
         self._unsent.clear()
 

@@ -57,7 +57,8 @@ class NanoEngine:
             blocks = max(1, (memory << 20) // (4 * shape.layers * shape.row * block))
         count = blocks
         self._worker = Worker(
-            lambda: Batch(self._weights, self._vocabulary, count, block, chunk), self.name, checked)
+            lambda: Batch(self._weights, self._vocabulary, count, block, chunk), "plait-nano",
+            checked)
         self.capabilities = Capabilities(
             token_ids=True, logprobs=True, cache_report=True, exact_counts=True,
             window=shape.window, protocols=PROTOCOLS,

@@ -38,10 +38,12 @@ class Batch:
         self._window = window
         self._queries: dict[int, Query] = {}
         self._numbers = 0
+        self._left = False
+        """A request was cancelled: OpenVINO frees it with the next step."""
 
     @property
     def busy(self) -> bool:
-        return bool(self._queries) or self._pipeline.busy
+        return bool(self._queries) or self._left
 
     @property
     def size(self) -> int:
@@ -58,12 +60,14 @@ class Batch:
         """Forget a request. Its memory is free before anything is computed again."""
         if self._queries.pop(query.number, None) is not None and query.handle is not None:
             query.handle.cancel()
+            self._left = True
 
     def step(self) -> Output:
-        """One token for all that write. Raises what OpenVINO raises."""
+        """One token for all that write. Raises `EngineError`."""
         for query in self._queries.values():
             if query.handle is None:
                 query.handle = self._pipeline.add(query.ids, query.config)
+        self._left = False  # also where this fails, or it would be tried for ever
         self.load = self._pipeline.step()
         output: list[tuple[Writing, Piece]] = []
         for query in list(self._queries.values()):

@@ -17,12 +17,9 @@ from plait.engines.opening import make_opening
 from plait.engines.openvino.batch import Batch, Query
 from plait.engines.openvino.pipeline import STREAMS, Pipeline
 from plait.engines.openvino.vocabulary import Vocabulary
-from plait.engines.puzzle import PROTOCOLS, put
+from plait.engines.puzzle import NAME, PROTOCOLS, put
 from plait.errors import EngineRefused, UsageError
 from plait.interfaces import Capabilities, Load, Opening
-
-NANO = "plait-nano"
-"""A model of this name is asked as plait's own is: it knows one game, in words of its own."""
 
 
 class OpenVINOEngine:
@@ -46,8 +43,8 @@ class OpenVINOEngine:
             pipeline.tokenizer, pipeline.head, pipeline.ends)
         self._window = window = pipeline.window
         self.model = model or pipeline.name
-        nano = self.model == NANO
-        self._worker = Worker(lambda: Batch(pipeline, vocabulary, window), self.name)
+        nano = self.model == NAME  # it knows one game, in words of its own
+        self._worker = Worker(lambda: Batch(pipeline, vocabulary, window), "plait-openvino")
         self.capabilities = Capabilities(
             token_ids=True, chat=bool(pipeline.tokenizer.chat_template) and not nano,
             logprobs=True, exact_counts=True, json_schema=True, window=window, slots=STREAMS,

@@ -80,7 +80,7 @@ def read_head(path: Path) -> Head:
             return _Reader(path, data).head()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except (struct.error, ValueError, KeyError) as error:
+    except (struct.error, ValueError, KeyError, OverflowError) as error:
         raise UsageError(f"{path} is no whole GGUF file ({error})",
                          hint="It may be cut off: fetch it again.") from None
 
@@ -106,7 +106,10 @@ class _Reader:
             value = self._value(int(self._number("<I")), key in _ARRAYS)
             if value is not None:
                 values[key] = value
-        return Head(values, self._tensors(tensors, int(str(values.get("general.alignment", 32)))))
+        alignment = values.get("general.alignment", 32)
+        if not isinstance(alignment, int) or alignment < 1:
+            raise ValueError(f"its alignment is {alignment!r:.20}")
+        return Head(values, self._tensors(tensors, alignment))
 
     def _tensors(self, count: int, alignment: int) -> tuple[str, ...]:
         """The types of all matrices. Raises `ValueError` if the file ends before their data do."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from plait.core import Sampling
 from plait.engines.openvino.gguf import Head, read_head
-from plait.errors import EngineRefused, UsageError
+from plait.errors import EngineError, EngineRefused, UsageError
 
 SETTINGS = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
 """Left to itself OpenVINO computes in bfloat16 where a CPU has it, which ends the whole process
@@ -99,16 +99,22 @@ class Pipeline:
     @property
     def name(self) -> str:
         """What the file calls its model, else what the file is called."""
-        return self.head.name if self.head and self.head.name else self.path.resolve().stem
+        if self.head is None:
+            return self.path.resolve().name
+        return self.head.name or self.path.stem
 
     @property
     def window(self) -> int | None:
-        """Tokens that a context may hold, None where the model's files do not say."""
+        """Tokens that a context may hold, None where the model's files do not say. Raises
+        `UsageError` for a configuration that cannot be read."""
         if self.head is not None:
             return self.head.window
         path = self.path / "config.json"
-        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        window = found.get("max_position_embeddings")
+        try:
+            found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        except (OSError, ValueError) as error:
+            raise UsageError(f"cannot read {path}: {error}") from None
+        window = found.get("max_position_embeddings") if isinstance(found, dict) else None
         return window if isinstance(window, int) else None
 
     @property
@@ -125,7 +131,7 @@ class Pipeline:
         config.ignore_eos = True
         config.max_new_tokens = limit or LONGEST
         config.logprobs = int(sampling.logprobs)
-        config.do_sample = sampling.temperature > 0 and sampling.top_k != 1
+        config.do_sample = sampling.temperature > 0 and sampling.top_k != 1 and sampling.min_p < 1
         if config.do_sample:
             seed = Random().getrandbits(63) if sampling.seed is None else sampling.seed
             config.rng_seed = seed % 2**64
@@ -138,12 +144,14 @@ class Pipeline:
                 json_schema=json.dumps(sampling.schema))
         if sampling.extra.get("logit_bias"):
             raise EngineRefused("OpenVINO knows no `logit_bias`", hint="Leave it out.")
+        for name in PENALTIES:
+            if (value := sampling.extra.get(name)) is not None:
+                if not isinstance(value, int | float):
+                    raise EngineRefused(f"`{name}` is {value!r:.40} but must be a number")
+                setattr(config, name, value)
         try:
-            for name in PENALTIES:
-                if (value := sampling.extra.get(name)) is not None:
-                    setattr(config, name, value)
             config.validate()
-        except (RuntimeError, TypeError) as error:
+        except RuntimeError as error:
             raise EngineRefused(f"OpenVINO refuses this sampling: {_said(error)}") from None
         return config
 
@@ -168,7 +176,11 @@ class Pipeline:
         return bool(self._pipeline.has_non_finished_requests())
 
     def step(self) -> Busy:
-        self._pipeline.step()
+        """One token for every request that has read its prompt. Raises `EngineError`."""
+        try:
+            self._pipeline.step()
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed in a step: {_said(error)}") from error
         metrics = self._pipeline.get_metrics()
         return Busy(metrics.scheduled_requests, metrics.cache_usage / 100)
 
