@@ -220,9 +220,11 @@ def _read_tests(path: Path) -> str:
 
 
 def make_engine(spec: str, model: str | None = None) -> Engine:
-    """The engine that ``spec`` names: ``nano``, ``hf:`` and a model, or the base URL of a server.
+    """The engine that ``spec`` names: ``nano``, the base URL of a server, ``hf:`` with a Hugging
+    Face model, or the path of a GGUF file or of a folder with a model in OpenVINO's format.
 
-    ``model`` names the model of a server, or a folder with another model for ``nano``.
+    ``model`` names the model of a server or a file, or a folder with another model for ``nano``.
+    Raises `UsageError`.
     """
     if spec == "nano":
         load = _load("plait.engines.nano:NanoEngine")
@@ -234,9 +236,20 @@ def make_engine(spec: str, model: str | None = None) -> Engine:
             raise UsageError(f"`{spec}` names its model already", hint="Leave out `model`.")
         parsed = Spec.parse(spec)
         return _load("plait.engines.transformers.engine:TransformersEngine", "transformers")(parsed)
+    if spec.endswith(".gguf") or Path(spec).exists():
+        return _load("plait.engines.openvino:OpenVINOEngine")(Path(spec), model)
     raise UsageError(f"there is no engine `{spec}`",
-                     hint="Use `nano`, `hf:` with a folder or a name of Hugging Face's, or the base"
-                          " URL of an OpenAI-compatible server such as http://127.0.0.1:8000/v1.")
+                     hint="Use `nano`, the base URL of an OpenAI-compatible server such as"
+                          " http://127.0.0.1:8000/v1, the path of a GGUF file, or `hf:` with a"
+                          " folder or a name of a Hugging Face model.")
+
+
+def model_path(spec: str, model: str | None = None) -> Path | None:
+    """The file or folder with the model of an engine in this process; None where there is none."""
+    if spec == "nano":
+        return Path(model) if model else Path(__file__).parent / "weights"
+    path = Path(Spec.parse(spec).where if spec.startswith(HF) else spec).expanduser()
+    return path if path.exists() else None
 
 
 def _load(path: str, extra: str | None = None) -> Callable[..., Engine]:

@@ -1,6 +1,8 @@
 """Serves a GGUF file with llama.cpp until it is killed; prints its address on one line.
 
-    python tests/live/serve_llamacpp.py FILE [--special]       needs xllamacpp
+    python tests/live/serve_llamacpp.py FILE [--special] [--exact]       needs xllamacpp
+
+``--special``: special tokens stay in the text. ``--exact``: attention in float32, its cache too.
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ def main(path: str, *flags: str) -> None:
     settings.cache_idle_slots, settings.cache_ram_mib = False, 0
     settings.endpoint_metrics = settings.endpoint_slots = True
     settings.special = "--special" in flags
+    if "--exact" in flags:
+        settings.cache_type_k = settings.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        settings.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     settings.port, settings.verbosity = 0, 1
     server = xllamacpp.Server(settings)
     print(server.listening_address, flush=True)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the real servers that the live tests talk to, and the clients that talk to ours, each
 # into a virtual environment of its own under .live/ (about 4 GB; nothing outside that folder is
-# touched). Safe to run again.
+# touched). Safe to run again. OpenVINO runs in our own process: `make test-live` installs it beside
+# plait (pip install -e '.[openvino]', 300 MB).
 #
 #   tests/live/setup.sh              all of them
 #   tests/live/setup.sh llamacpp     llama.cpp alone (130 MB, seconds)
@@ -25,7 +26,7 @@ make_venv() {
 
 install_llamacpp() {
     make_venv llamacpp
-    "$live/llamacpp/bin/pip" install --quiet "xllamacpp>=2026.10" "gguf>=0.19" safetensors
+    "$live/llamacpp/bin/pip" install --quiet "xllamacpp>=2026.10"
 }
 
 install_vllm() {

@@ -12,7 +12,7 @@ import anyio
 import typer
 from anyio import to_thread
 
-from plait.cli.settings import Settings, gather, load_settings
+from plait.cli.settings import ENGINES, Settings, gather, load_settings
 from plait.cli.show import say
 from plait.core import Budget
 from plait.errors import UsageError
@@ -81,8 +81,7 @@ KNOWN = {f.name: str(f.type).split(" | ")[0] for f in fields(ServeSettings)}
 
 @app.command(name="serve")
 def command(  # noqa: PLR0913 - typer makes an option of every argument
-    engine: Annotated[str | None, typer.Option(help="`nano`, or the base URL of a server."
-                                               " [default: nano]")] = None,
+    engine: Annotated[str | None, typer.Option(help=f"{ENGINES} [default: nano]")] = None,
     model: Annotated[str | None, typer.Option(help="For requests that name no model.")] = None,
     host: Annotated[str | None, typer.Option(help="Where to listen. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help=f"[default: {PORT}]")] = None,

@@ -12,7 +12,7 @@ import anyio
 import typer
 from rich.text import Text
 
-from plait.cli.settings import Settings, load_settings
+from plait.cli.settings import ENGINES, Settings, load_settings
 from plait.cli.show import mode_for, print_json, print_lines
 from plait.fit import Fit, examine
 from plait.interfaces import Capabilities, Load, Served
@@ -41,8 +41,7 @@ class Findings:
 
 @app.command()
 def probe(
-    engine: Annotated[str | None, typer.Option(help="`nano`, or the base URL of a server."
-                                               " [default: nano]")] = None,
+    engine: Annotated[str | None, typer.Option(help=f"{ENGINES} [default: nano]")] = None,
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,
     protocol: Annotated[str | None, typer.Option(help="The wire format to look at."
                                                  " [default: auto]")] = None,

@@ -25,6 +25,8 @@ FILE = "plait.toml"
 PREFIX = "PLAIT_"
 NOT_SETTINGS = ("PLAIT_API_KEY", "PLAIT_DEBUG")
 """Variables that others read: keys, and what only makes sense for one call."""
+ENGINES = "`nano`, the base URL of a server, the path of a GGUF file, or hf: and a model."
+"""What ``--engine`` takes, for its help."""
 TABLES = ("serve",)
 """Tables of the file that hold the settings of one command; their variables begin with their
 name, such as ``PLAIT_SERVE_PORT``."""

@@ -12,7 +12,7 @@ import anyio
 import typer
 from rich.text import Text
 
-from plait.cli.settings import LARGEST, Settings, load_settings
+from plait.cli.settings import ENGINES, LARGEST, Settings, load_settings
 from plait.cli.show import (
     Mode,
     Watcher,
@@ -62,8 +62,7 @@ class Answered:
 def solve(  # noqa: PLR0913 - typer makes an option of every argument
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="The question; - reads it from "
                                           "standard input.", show_default=False)],
-    engine: Annotated[str | None, typer.Option(help="`nano`, or the base URL of a server."
-                                               " [default: nano]")] = None,
+    engine: Annotated[str | None, typer.Option(help=f"{ENGINES} [default: nano]")] = None,
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,
     protocol: Annotated[str | None, typer.Option(help="The wire format that the model "
                                                  "writes, or auto; `plait protocols` lists them. "

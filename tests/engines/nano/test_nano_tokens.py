@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.engines.batching import Detokenizer, Vocabulary
+from plait.engines.batching import Vocabulary
+from plait.engines.local import Detokenizer
 from plait.engines.nano.vocabulary import read_vocabulary
 from plait.errors import UsageError
 from tests.engines.nano.tiny import Tiny

@@ -14,7 +14,8 @@ from safetensors.numpy import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from plait.core import Sampling
-from plait.engines.batching import Batch, Piece, Sequence
+from plait.engines.batching import Batch, Sequence
+from plait.engines.local import Piece
 from plait.engines.nano.config import read_shape
 from plait.engines.nano.forward import NumpyForward
 from plait.engines.nano.vocabulary import read_vocabulary

@@ -2,9 +2,9 @@
 
     blocks        who holds which KV block, and what is in it (pure)
     groups        who shares blocks, and is computed together (pure)
-    tokens, draw  text of a stream and its stops; its random numbers
+    tokens, draw  text to ids and back; the random numbers of a sequence
     batch         who runs, step by step (synchronous); `Forward` is the seam to the arithmetic
-    loop, engine  the worker thread, and the engine in front of it
+    engine        the engine in front of it, on the worker thread of `plait.engines.local`
 
 An engine brings a `Forward` and a `Vocabulary`, and says how a prompt becomes token ids.
 """
@@ -13,7 +13,6 @@ from plait.engines.batching.batch import (
     Batch,
     BatchStatistics,
     Forward,
-    Piece,
     Sequence,
     Taken,
 )
@@ -21,9 +20,9 @@ from plait.engines.batching.blocks import Block, Ledger, Table
 from plait.engines.batching.draw import Draw
 from plait.engines.batching.engine import BatchEngine
 from plait.engines.batching.groups import Key, plan
-from plait.engines.batching.tokens import Detokenizer, Vocabulary
+from plait.engines.batching.tokens import Vocabulary
 
 __all__ = [
-    "Batch", "BatchEngine", "BatchStatistics", "Block", "Detokenizer", "Draw", "Forward", "Key",
-    "Ledger", "Piece", "Sequence", "Table", "Taken", "Vocabulary", "plan",
+    "Batch", "BatchEngine", "BatchStatistics", "Block", "Draw", "Forward", "Key",
+    "Ledger", "Sequence", "Table", "Taken", "Vocabulary", "plan",
 ]

@@ -23,59 +23,31 @@ from collections import deque
 from collections.abc import Collection
 from collections.abc import Sequence as Row
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from plait.core import Finish, Sampling, Usage
+from plait.core import Sampling
 from plait.engines.batching.blocks import Block, Ledger, LedgerStatistics, Match, Table
 from plait.engines.batching.draw import Draw
-from plait.engines.batching.tokens import Detokenizer, Vocabulary
+from plait.engines.batching.tokens import Vocabulary
+from plait.engines.local import Piece, Writing
 from plait.errors import Bug
 
 
-class Sequence:
-    """One request. ``ids`` are its prompt and what it wrote; ``listener`` is the caller's."""
+class Sequence(Writing):
+    """One request. ``ids`` are its prompt and what it wrote."""
 
-    __slots__ = ("cached", "draw", "ends", "generated", "group", "held", "ids", "limit", "listener",
-                 "number", "prompt", "row", "sampling", "table", "text", "writes")
+    __slots__ = ("draw", "group", "ids", "row", "table", "writes")
 
     def __init__(self, ids: Row[int], sampling: Sampling, listener: object = None) -> None:
+        super().__init__(len(ids), sampling, listener)
         self.ids = list(ids)
-        self.prompt = len(self.ids)
-        self.sampling = sampling
-        self.listener = listener
         self.draw = Draw.of(sampling)
-        self.ends: frozenset[int] = frozenset(sampling.stop_ids)
-        """Tokens that end it."""
-        self.limit = sampling.max_tokens
-        self.number = -1
-        self.generated = 0
-        self.cached: int | None = None
-        self.held: list[tuple[int, float]] = []
-        """Tokens whose text is still an incomplete character."""
-        self.text: Detokenizer | None = None
         self.table = Table(self.ids)
         self.group: Any = None
         """Where the forward step keeps it, with ``row``; both are the forward step's own."""
         self.row = -1
         self.writes = False
         """It has read its prompt and decodes."""
-
-    @property
-    def usage(self) -> Usage:
-        return Usage(self.prompt, self.cached or 0, self.generated)
-
-
-class Piece(NamedTuple):
-    """What a step added to a sequence's stream. ``tokens``: how many; ``ids`` lack a final
-    end token, since ``text`` does."""
-
-    text: str
-    tokens: int
-    ids: tuple[int, ...]
-    logprobs: tuple[float, ...]
-    finish: Finish | None = None
-    stop: str | int | None = None
-    usage: Usage | None = None
 
 
 Output = list[tuple[Sequence, Piece]]
@@ -163,10 +135,7 @@ class Batch:
     def add(self, sequence: Sequence) -> None:
         """Queue a request. Its prompt must fit (`fits`)."""
         self._numbers += 1
-        sequence.number = self._numbers
-        sequence.text = Detokenizer(self._vocabulary, sequence.sampling.stop)
-        if not sequence.sampling.ignore_eos:
-            sequence.ends |= self._vocabulary.eos
+        sequence.begin(self._numbers, self._vocabulary, self.window)
         self.waiting.append(sequence)
 
     def cancel(self, sequence: Sequence) -> None:
@@ -189,9 +158,12 @@ class Batch:
         self._book(taken, reading)
         self._generated += len(taken)
         for sequence, token, logprob in taken:
-            piece = self._take(sequence, token, logprob)
+            sequence.ids.append(token)
+            piece = sequence.take(token, logprob)
             if piece is not None:
                 output.append((sequence, piece))
+                if piece.finish is not None:
+                    self._leave(sequence)
         return output
 
     # --- who runs ------------------------------------------------------------------------------
@@ -248,7 +220,7 @@ class Batch:
                     not self.ledger.reserve(table, table.written + 1)):
                 if len(self.running) == 1:
                     self._leave(sequence)
-                    output.append((sequence, self._close(sequence, "window")))
+                    output.append((sequence, sequence.close("window")))
                 else:
                     self._preempt(max(self.running.values(), key=lambda s: s.number))
             if sequence.number in self.running:
@@ -289,56 +261,6 @@ class Batch:
             if sequence.table.written == len(sequence.ids):
                 sequence.writes = True
                 self.forward.promote(sequence)
-
-    # --- what a sequence says ------------------------------------------------------------------
-
-    def _take(self, sequence: Sequence, token: int, logprob: float) -> Piece | None:
-        """Add a token to its sequence; None while its text is an incomplete character."""
-        detokenizer, ids = sequence.text, sequence.ids
-        assert detokenizer is not None
-        sequence.generated += 1
-        ids.append(token)
-        if token in sequence.ends:
-            sequence.held.append((token, logprob))
-            if token in sequence.sampling.stop_ids:
-                return self._end(sequence, "stop", text=detokenizer.feed(token)[0], stop=token)
-            return self._end(sequence, "eos")
-        text, stop, beyond = detokenizer.feed(token)
-        over = (stop is not None or sequence.generated == sequence.limit
-                or len(ids) >= self.window)
-        if not over and not sequence.held and not detokenizer.holds:
-            return Piece(text, 1, (token,), (logprob,))
-        sequence.held.append((token, logprob))
-        if stop is not None:
-            return self._end(sequence, "stop", text=text, stop=stop, beyond=beyond)
-        if over:
-            length = sequence.generated == sequence.limit
-            return self._end(sequence, "length" if length else "window", text=text)
-        return self._piece(sequence, text) if text else None
-
-    def _end(self, sequence: Sequence, finish: Finish, *, text: str = "",
-             stop: str | int | None = None, beyond: int = 0) -> Piece:
-        self._leave(sequence)
-        return self._close(sequence, finish, text=text, stop=stop, beyond=beyond)
-
-    def _close(self, sequence: Sequence, finish: Finish, *, text: str = "",
-               stop: str | int | None = None, beyond: int = 0) -> Piece:
-        assert sequence.text is not None
-        if isinstance(stop, str):
-            text = text[: len(text) - beyond]
-        else:
-            text += sequence.text.flush()
-        piece = self._piece(sequence, text)
-        ids = piece.ids
-        if finish == "eos":
-            ids = ids[:-1]
-        elif beyond:  # the last token reaches beyond the stop: ids of what is kept of the text
-            ids = tuple(self._vocabulary.encode(text))
-        return piece._replace(ids=ids, finish=finish, stop=stop, usage=sequence.usage)
-
-    def _piece(self, sequence: Sequence, text: str) -> Piece:
-        held, sequence.held = sequence.held, []
-        return Piece(text, len(held), tuple([t for t, _ in held]), tuple([p for _, p in held]))
 
     # --- invariants ----------------------------------------------------------------------------
 

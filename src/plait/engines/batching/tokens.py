@@ -1,19 +1,18 @@
-"""Text to token ids and back: the tokenizer, and the detokenizer of a running stream.
+"""Text to token ids and back: a Hugging Face tokenizer.
 
 The way back is a table of bytes, one entry a token, made once: a stream then costs a lookup a
-token, and text is held back only while its last bytes are an incomplete UTF-8 character. The
-tokens that frame a text (begin, end, padding) have no text.
+token. The tokens that frame a text (begin, end, padding) have no text.
 """
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from tokenizers import Tokenizer
 
+from plait.engines.local import whole
 from plait.errors import UsageError
 
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
@@ -38,20 +37,13 @@ class Vocabulary:
         for token in {*self.eos, *silent}:
             if token < size:
                 self.pieces[token] = b""
-        self.texts = [_whole(piece) for piece in self.pieces]
+        self.texts = [whole(piece) for piece in self.pieces]
         """The text of each token; None for bytes that are only part of a character."""
 
     def encode(self, text: str, *, opening: bool = False) -> list[int]:
         """Token ids of ``text``, after the begin-of-text token if it opens a context."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return [self.bos, *ids] if opening and self.bos is not None else ids
-
-
-def _whole(piece: bytes) -> str | None:
-    try:
-        return piece.decode()
-    except UnicodeDecodeError:
-        return None
 
 
 def _pieces(where: str, spec: dict[str, object], tokenizer: Tokenizer, size: int) -> list[bytes]:
@@ -97,43 +89,3 @@ def _byte_table() -> dict[str, int]:
     rest = (b for b in range(256) if b not in set(plain))
     table.update({chr(256 + k): b for k, b in enumerate(rest)})
     return table
-
-
-class Detokenizer:
-    """The text of one stream, token by token, and the stop strings in it."""
-
-    __slots__ = ("_decoder", "_keep", "_stops", "_tail", "_vocabulary", "holds")
-
-    def __init__(self, vocabulary: Vocabulary, stops: Sequence[str]) -> None:
-        self._vocabulary = vocabulary
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._stops = tuple(s for s in stops if s)
-        self._keep = max(map(len, self._stops), default=1) - 1
-        self._tail = ""
-        self.holds = False
-        """Is the start of a character held back?"""
-
-    def feed(self, token: int) -> tuple[str, str | None, int]:
-        """The new text, the stop string that is now complete (the one that ends first), and how
-        many of the new text's last characters come after that stop string."""
-        text = self._vocabulary.texts[token]
-        if text is None or self.holds:
-            text = self._decoder.decode(self._vocabulary.pieces[token])
-            self.holds = bool(self._decoder.getstate()[0])
-        if not self._stops or not text:
-            return text, None, 0
-        window = self._tail + text
-        best, end = None, len(window) + 1
-        for stop in self._stops:
-            at = window.find(stop)
-            if at >= 0 and at + len(stop) < end:
-                best, end = stop, at + len(stop)
-        if best is not None:
-            return text, best, len(window) - end
-        self._tail = window[-self._keep :] if self._keep else ""
-        return text, None, 0
-
-    def flush(self) -> str:
-        """What was held back; bytes that are no character become U+FFFD."""
-        self.holds = False
-        return self._decoder.decode(b"", final=True)

@@ -4,7 +4,6 @@
     stage, attention, kernel      the arithmetic of a step
     sampler                       logits to tokens
     forward                       what is computed with what
-    puzzle                        how a question is put to plait-nano
     engine                        the engine
 """
 

@@ -11,9 +11,9 @@ from plait.engines.batching import Batch, BatchEngine
 from plait.engines.nano.blas import set_threads
 from plait.engines.nano.config import read_shape
 from plait.engines.nano.forward import NumpyForward
-from plait.engines.nano.puzzle import NAME, PROTOCOLS, put
 from plait.engines.nano.vocabulary import read_vocabulary
 from plait.engines.nano.weights import read_weights
+from plait.engines.puzzle import NAME, PROTOCOLS, put
 from plait.errors import EngineRefused, UsageError
 from plait.interfaces import Capabilities, Opening
 

@@ -23,7 +23,7 @@ import anyio
 
 from plait.core import Chunk, Message, Prompt, Request, Sampling
 from plait.core.reading import THINK, LiveAnswer
-from plait.engines.openai import opening, wire
+from plait.engines.openai import rendering, wire
 from plait.engines.openai.call import OLD_LIMIT, Call, Desk, Question
 from plait.engines.openai.connect import Link
 from plait.engines.openai.dialects import BY_NAME, GENERIC, Name
@@ -31,6 +31,7 @@ from plait.engines.openai.errors import NotThere
 from plait.engines.openai.load import LoadGauge
 from plait.engines.openai.probe import Server, find_out
 from plait.engines.openai.tokens import Tokenizer
+from plait.engines.opening import make_opening
 from plait.errors import EngineError, EngineRefused, UsageError
 from plait.interfaces import Capabilities, Load, Opening
 
@@ -148,8 +149,8 @@ class OpenAIEngine:
     async def open(self, request: Request, protocol: str | None) -> Opening:
         """Messages for our own methods, text in the chat template for a protocol."""
         server = await self.connect()
-        made = await opening.make_opening(request, protocol, server.has_template,
-                                          self._render_tokens_or_text)
+        made = await make_opening(request, protocol, server.has_template,
+                                  self._render_tokens_or_text)
         if protocol is not None or not server.has_template:
             return made
         return replace(made, live=partial(LiveAnswer, await self._opens_thoughts()))
@@ -211,7 +212,7 @@ class OpenAIEngine:
         self, server: Server, prompt: Prompt, sampling: Sampling
     ) -> Question:
         """A chat whose answer is begun, as text in the chat template."""
-        rendered = await opening.render_tokens(self._link, server.model, prompt.messages)
+        rendered = await rendering.render_tokens(self._link, server.model, prompt.messages)
         return await self._question(server, Prompt(rendered.text + prompt.text), sampling)
 
     async def _as_text(self, prompt: Prompt) -> Prompt:
@@ -219,7 +220,7 @@ class OpenAIEngine:
         text = self._rendered.get(prompt.messages)
         if text is None:
             try:
-                text = (await opening.render_llamacpp(self._link, prompt.messages)).text
+                text = (await rendering.render_llamacpp(self._link, prompt.messages)).text
             except EngineRefused as error:
                 self._can_render = not isinstance(error, NotThere)
                 return prompt
@@ -231,9 +232,9 @@ class OpenAIEngine:
     async def _render_tokens_or_text(self, messages: Sequence[Message]) -> Prompt:
         server = await self.connect()
         if server.dialect.native:
-            return await opening.render_llamacpp(self._link, messages)
+            return await rendering.render_llamacpp(self._link, messages)
         if server.dialect.tokenizes:
-            return await opening.render_tokens(self._link, server.model, messages)
+            return await rendering.render_tokens(self._link, server.model, messages)
         raise EngineRefused(f"{self.base_url} does not apply chat templates to text")
 
     async def _opens_thoughts(self) -> bool:
@@ -256,7 +257,7 @@ class OpenAIEngine:
             if not server.dialect.tokenizes:
                 return None
             try:
-                self._words[token] = await opening.detokenize(self._link, server.model, [token])
+                self._words[token] = await rendering.detokenize(self._link, server.model, [token])
             except EngineError:
                 return None
         return self._words[token]
@@ -274,7 +275,7 @@ class OpenAIEngine:
             names = ("model", "messages", "tools", *server.dialect.prefill)
             body = {n: chat[n] for n in names if n in chat}
         try:
-            return len(await opening.tokenize(self._link, body))
+            return len(await rendering.tokenize(self._link, body))
         except EngineError:
             return None
 

@@ -12,8 +12,8 @@ import torch
 from plait.core import Message, Prompt, Request
 from plait.core.reading import LiveAnswer
 from plait.engines.batching import Batch, BatchEngine
-from plait.engines.nano.puzzle import NAME, PROTOCOLS, put
-from plait.engines.openai.opening import make_opening
+from plait.engines.opening import make_opening
+from plait.engines.puzzle import NAME, PROTOCOLS, put
 from plait.engines.transformers.chat import Chat
 from plait.engines.transformers.forward import TorchForward
 from plait.engines.transformers.loading import load, prove

@@ -20,9 +20,9 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
-from plait.engines.batching.batch import Batch, Output, Piece, Sequence
+from plait.engines.local.writing import Output, Piece, Writing
 from plait.errors import EngineError
 
 PAUSE = 0.003
@@ -31,8 +31,36 @@ SHARE = 0.0004
 Parcel = tuple["Listener", list[Piece]]
 
 
+class Batch(Protocol):
+    """Requests that advance together. Only the worker's thread calls it."""
+
+    @property
+    def busy(self) -> bool:
+        """Is there anything for a step to do?"""
+        ...
+
+    def add(self, request: Any) -> None:
+        """Queue a request, a `Writing` of the kind that this batch knows, and `begin` it."""
+        ...
+
+    def cancel(self, request: Any) -> None:
+        """Forget a request and free what it holds. Harmless when it is over."""
+        ...
+
+    def step(self) -> Output:
+        """Let the requests advance. Those that end are forgotten."""
+        ...
+
+    def check(self) -> None:
+        """Raise `Bug` where an invariant does not hold. For tests."""
+        ...
+
+
+B = TypeVar("B", bound=Batch)
+
+
 class Listener(Protocol):
-    """Whoever waits for a sequence's pieces. Both methods are called in its event loop."""
+    """Whoever waits for a request's pieces. Both methods are called in its event loop."""
 
     loop: asyncio.AbstractEventLoop
 
@@ -41,20 +69,20 @@ class Listener(Protocol):
     def fail(self, error: EngineError) -> None: ...
 
 
-class Worker:
-    """Runs the batch that ``make`` makes, in a thread called ``name``. ``checked``: check all
-    invariants after each step."""
+class Worker(Generic[B]):
+    """Runs the batch that ``make`` makes, in a thread called ``name``. After a step that failed, a
+    new one is made. ``checked``: check all invariants after each step."""
 
-    def __init__(self, make: Callable[[], Batch], name: str, checked: bool = False) -> None:
+    def __init__(self, make: Callable[[], B], name: str, checked: bool = False) -> None:
         self._name = name
         self._make = make
         self._checked = checked
         self.batch = make()
         self._changed = threading.Condition()
-        self._inbox: deque[tuple[bool, Sequence]] = deque()
+        self._inbox: deque[tuple[bool, Writing]] = deque()
         self._thread: threading.Thread | None = None
         self._stopping = False
-        self._listeners: dict[int, tuple[Sequence, Listener]] = {}
+        self._listeners: dict[int, tuple[Writing, Listener]] = {}
         self._unsent: dict[int, list[Piece]] = {}
         self._handed_out = 0.0
 
@@ -62,17 +90,17 @@ class Worker:
     def running(self) -> bool:
         return self._thread is not None
 
-    def submit(self, sequence: Sequence) -> None:
-        """Queue a sequence; its ``listener`` is told what becomes of it."""
-        self._post(True, sequence)
+    def submit(self, request: Writing) -> None:
+        """Queue a request; its ``listener`` is told what becomes of it."""
+        self._post(True, request)
 
-    def cancel(self, sequence: Sequence) -> None:
-        """Drop a sequence before the next step."""
-        self._post(False, sequence)
+    def cancel(self, request: Writing) -> None:
+        """Drop a request before the next step."""
+        self._post(False, request)
 
-    def _post(self, wanted: bool, sequence: Sequence) -> None:
+    def _post(self, wanted: bool, request: Writing) -> None:
         with self._changed:
-            self._inbox.append((wanted, sequence))
+            self._inbox.append((wanted, request))
             if self._thread is None and wanted:
                 self._stopping = False
                 self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
@@ -103,10 +131,14 @@ class Worker:
                 commands = list(self._inbox)
                 self._inbox.clear()
                 if self._stopping:
-                    self._obey(commands)
-                    self._fail_all(EngineError("the engine was closed"))
-                    self._thread = None
-                    self._changed.notify_all()
+                    try:
+                        self._obey(commands)
+                        self._fail_all(EngineError("the engine was closed"))
+                        if self.batch.busy:
+                            self.batch.step()  # some free only then what was cancelled
+                    finally:
+                        self._thread = None
+                        self._changed.notify_all()
                     return
             self._obey(commands)
             try:
@@ -121,22 +153,22 @@ class Worker:
             else:
                 self._hand_out(output)
 
-    def _obey(self, commands: list[tuple[bool, Sequence]]) -> None:
-        for wanted, sequence in commands:
+    def _obey(self, commands: list[tuple[bool, Writing]]) -> None:
+        for wanted, request in commands:
             if wanted:
-                listener = sequence.listener
-                self.batch.add(sequence)
-                self._listeners[sequence.number] = sequence, listener  # type: ignore[assignment]
-            elif self._listeners.pop(sequence.number, None) is not None:
-                self.batch.cancel(sequence)
+                listener = request.listener
+                self.batch.add(request)
+                self._listeners[request.number] = request, listener  # type: ignore[assignment]
+            elif self._listeners.pop(request.number, None) is not None:
+                self.batch.cancel(request)
 
     def _hand_out(self, output: Output) -> None:
         """Pass on what was written, unless it can wait a little."""
         unsent, urgent = self._unsent, []
-        for sequence, piece in output:
-            unsent.setdefault(sequence.number, []).append(piece)
-            if piece.finish is not None or sequence.generated == 1:
-                urgent.append(sequence.number)
+        for request, piece in output:
+            unsent.setdefault(request.number, []).append(piece)
+            if piece.finish is not None or request.generated == 1:
+                urgent.append(request.number)
         now = time.monotonic()
         pause = max(PAUSE, SHARE * len(unsent))
         if now >= self._handed_out + pause or not self.batch.busy:
@@ -158,14 +190,14 @@ class Worker:
                 self._drop(loop)
 
     def _drop(self, loop: asyncio.AbstractEventLoop) -> None:
-        for number, (sequence, listener) in list(self._listeners.items()):
+        for number, (request, listener) in list(self._listeners.items()):
             if listener.loop is loop:
                 del self._listeners[number]
-                self.batch.cancel(sequence)
+                self.batch.cancel(request)
 
     def _fail_all(self, error: EngineError) -> None:
-        for sequence, listener in self._listeners.values():
-            self.batch.cancel(sequence)
+        for request, listener in self._listeners.values():
+            self.batch.cancel(request)
             if not listener.loop.is_closed():
                 listener.loop.call_soon_threadsafe(listener.fail, error)
         self._listeners.clear()
@@ -177,8 +209,8 @@ def _deliver(parcels: list[Parcel]) -> None:
         listener.take(pieces)
 
 
-def _stop_at_exit(worker: Worker) -> None:
-    """A daemon thread inside a step must not see the interpreter go; an engine that nobody
+def _stop_at_exit(worker: Worker[Any]) -> None:
+    """A daemon thread inside native code must not see the interpreter go; an engine that nobody
     closed must not keep the process alive."""
     reference = weakref.ref(worker)
 
