@@ -218,7 +218,8 @@ def _read_tests(path: Path) -> str:
 
 
 def make_engine(spec: str, model: str | None = None) -> Engine:
-    """The engine that ``spec`` names: ``nano``, or the base URL of a server.
+    """The engine that ``spec`` names: ``nano``, the base URL of a server, or ``pool:`` and the
+    addresses of several (see `plait.engines.pool.addresses`).
 
     ``model`` names the model of a server, or a folder with another model for ``nano``.
     """
@@ -227,9 +228,11 @@ def make_engine(spec: str, model: str | None = None) -> Engine:
         return load(Path(model)) if model else load()
     if spec.startswith(("http://", "https://")):
         return _load("plait.engines.openai:OpenAIEngine")(spec, model)
+    if spec.startswith("pool:"):
+        return _load("plait.engines.pool:PoolEngine")(spec.removeprefix("pool:"), model)
     raise UsageError(f"there is no engine `{spec}`",
                      hint="Use `nano`, or the base URL of an OpenAI-compatible server"
-                          " such as http://127.0.0.1:8000/v1.")
+                          " such as http://127.0.0.1:8000/v1, or `pool:` and several of them.")
 
 
 def _load(path: str) -> Callable[..., Engine]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,7 +16,10 @@ from anyio import to_thread
 from plait.cli.settings import Settings, gather, load_settings
 from plait.cli.show import say
 from plait.core import Budget
+from plait.engines.pool import PoolEngine
+from plait.engines.pool.members import PoolState
 from plait.errors import UsageError
+from plait.interfaces import Engine
 from plait.policy import POLICIES, Breaker, BreakerSettings
 from plait.registry import AUTO, METHODS, find_protocol
 from plait.server.app import make_app
@@ -239,5 +243,11 @@ async def _open(
                           admission=lambda: runtime.limiter.state,
                           queued=lambda: gateway.admission.queued,
                           breaker=lambda: breaker.standings(anyio.current_time()),
-                          store_lost=(lambda: store.lost) if store is not None else None)))
+                          store_lost=(lambda: store.lost) if store is not None else None,
+                          pool=pool_of(runtime.engine))))
     return gateway
+
+
+def pool_of(engine: Engine) -> Callable[[], PoolState] | None:
+    """What looks at the replicas of a pool; None for other engines."""
+    return (lambda: engine.state) if isinstance(engine, PoolEngine) else None

@@ -1,7 +1,8 @@
 """Stops that lie across the end of one request and the beginning of the next.
 
-A stream may be made of several requests (see `plait.scheduler.writing`). An engine looks for stops
-in what it writes itself, so one whose first half ended the request before would be missed.
+A stream may be made of several requests (see `plait.scheduler.writing` and
+`plait.engines.pool.replay`). An engine looks for stops in what it writes itself, so one whose first
+half ended the request before would be missed.
 """
 
 from __future__ import annotations
