@@ -15,7 +15,7 @@ from benchmarks.replicas import Campaign, campaign, puzzles, replicas
 from plait.core import Chunk, Prompt, Sampling
 from plait.engines.nano import WEIGHTS, NanoEngine
 from plait.engines.pool import PoolEngine
-from tests.live.agreement import AS_GOOD_AS_EQUAL
+from tests.live.agreement import AS_GOOD_AS_EQUAL, gap
 from tests.live.conftest import Server, python_of
 from tests.live.parting import read_run, where_they_part
 from training.gguf import write_gguf
