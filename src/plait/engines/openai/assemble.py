@@ -153,7 +153,7 @@ class Assembler:
         if piece.logprobs is not None:
             return len(piece.logprobs), False
         some = bool(piece.text or piece.reasoning or piece.calls)
-        return int(some), some
+        return piece.objects if some else 0, some
 
     def _spoken(self, piece: Piece) -> str:
         """Text and thoughts of a piece, with the tags that tell them apart."""
