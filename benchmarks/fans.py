@@ -7,9 +7,7 @@ joins the texts. Prints one JSON object: seconds and CPU seconds of each wave. I
 of plait's but for plait itself: the others are run by interpreters that do not have it.
 """
 
-from __future__ import annotations
-
-import asyncio
+import asyncio  # no annotations from __future__: LangGraph reads the types of a graph's state
 import json
 import os
 import sys
@@ -156,7 +154,9 @@ async def langgraph(url: str, width: int, *, chat: bool = False) -> Wave:
     from langgraph.graph import END, START, StateGraph
     from langgraph.types import Send
 
-    Texts = TypedDict("Texts", {"texts": Annotated[list[Any], operator.add]})
+    class Texts(TypedDict):
+        texts: Annotated[list[Any], operator.add]
+
     read = await (chat_reader if chat else reader)(url, width)
 
     async def write(state: dict[str, int]) -> dict[str, list[tuple[str, int]]]:

@@ -12,10 +12,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import re
 import signal
-from collections.abc import Sequence
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
 
 LENGTH = re.compile(rb"content-length:\s*(\d+)", re.IGNORECASE)
 TOKEN = " word"
@@ -123,6 +128,27 @@ async def serve(port: int, tokens: int, every: float, burst: int) -> None:
     await ended.wait()
     task.cancel()
     server.close()
+
+
+@contextlib.contextmanager
+def upstream_process(tokens: int, *, burst: int = 1, every: float = 0.0) -> Iterator[str]:
+    """Such an upstream in a process of its own; its URL."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = int(found.getsockname()[1])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.flood", str(port), "--tokens", str(tokens),
+         "--burst", str(burst), "--every", str(every)])
+    try:
+        while process.poll() is None:
+            with contextlib.suppress(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def main() -> None:

@@ -1,6 +1,9 @@
 """Requests to a fake server of each kind, over real sockets."""
 
+import gc
+
 import anyio
+import orjson
 import pytest
 
 from plait.core import Chunk, Message, Prompt, Sampling
@@ -292,3 +295,44 @@ def test_an_engine_can_be_used_from_one_event_loop_after_another() -> None:
             return text
 
     assert anyio.run(once) == anyio.run(once) == "one"
+
+
+def event(content: str, **choice: object) -> bytes:
+    """An event of a chat stream."""
+    data = {"choices": [{"index": 0, "delta": {"content": content}, **choice}]}
+    return b"data: " + orjson.dumps(data) + b"\n\n"
+
+
+async def test_what_came_in_one_read_is_one_chunk_with_all_its_tokens() -> None:
+    together = event("one") + event(" two") + event(" three") + event("", finish_reason="stop")
+    raw = Reply(raw=[together, b"data: [DONE]\n\n"])
+    async with served(raw, dialect="generic") as (_, engine):
+        chunks = await chunks_of(engine, Prompt(messages=(Message("user", "Count."),)))
+    assert [(c.text, c.tokens, c.finish) for c in chunks] == [
+        ("one two three", 3, None), ("", 0, "eos")]
+
+
+async def test_an_error_behind_text_in_one_read_comes_after_the_text() -> None:
+    broken = event("one") + event(" two") + b'data: {"error": {"message": "out of memory"}}\n\n'
+    async with served(Reply(raw=[broken]), dialect="generic") as (_, engine):
+        texts = []
+        with pytest.raises(EngineError, match="out of memory"):
+            async with engine.stream(
+                    Prompt(messages=(Message("user", "Count."),)), Sampling()) as stream:
+                async for chunk in stream:
+                    texts.append(chunk.text)
+    assert texts == ["one two"]
+
+
+async def test_an_open_stream_keeps_no_copy_of_its_prompt() -> None:
+    gate = anyio.Event()
+    prompt = Prompt("A long story. " * 2000)
+    reply = Reply("one two", gate=gate, gate_after=1)
+    async with served(reply, dialect="vllm") as (_, engine), engine.stream(
+            prompt, Sampling()) as stream:
+        assert (await anext(stream)).text == "one"
+        gc.collect()
+        holders = [o for o in gc.get_objects() if isinstance(o, dict) and prompt.text in o.values()]
+        inside = [o for o in holders if o.get("model") == "tiny"]  # the body of a request
+        assert len(inside) == 1  # the fake server, which is in this process, keeps what it got
+        gate.set()

@@ -188,6 +188,8 @@ class Call:
         closing = self._assembler.closing_id(piece)
         eos = await self._desk.word(closing) if closing is not None else None
         chunk = self._assembler.take(piece, eos)
+        if self._body and self._assembler.started:
+            self._forget()
         if chunk is not None and (open_end := self._assembler.unsettled) is not None:
             chunk = replace(chunk, ids=await self._desk.settle(*open_end))
         if self._assembler.cut:
@@ -196,9 +198,16 @@ class Call:
             self._at_end = True
         return chunk
 
+    def _forget(self) -> None:
+        """Text has come, so nothing is asked again: thousands of open streams of one long context
+        must not each keep a copy of it."""
+        self._body = {}
+        self._question = replace(
+            self._question, body={}, prompt=Prompt(), otherwise=None)
+
     async def _drain(self) -> None:
         """Read the reply to its end, which is due, so that its connection is free again."""
-        if self._response is None:
+        if self._response is None or self._response.content.at_eof():
             return
         with anyio.move_on_after(DRAIN_SECONDS):
             try:

@@ -53,6 +53,9 @@ class Decoder:
             if line == b"\n" and len(self._data) == 1:  # nearly every event is one line and this
                 events.append(Event(self._data.pop(), self._name))
                 self._size, self._name = 0, "message"
+            elif line.startswith(b"data: "):
+                self._data.append(line[6:].rstrip(b"\r\n").decode("utf-8", "replace"))
+                self._size += len(line)
             else:
                 self._take(line.rstrip(b"\r\n"), events)
         return events

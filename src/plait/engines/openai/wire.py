@@ -27,9 +27,9 @@ LONGEST_SEED = 1 << 31
 class Piece(NamedTuple):
     """What one object of a stream says, or several of them that came together (`joined`).
 
-    ``objects``: how many have something to say; a guess at the tokens. ``count``: tokens generated so far, where the server counts aloud. ``finish``: its own word
-    for the end. ``stop``: the stop that was hit, None if it was the model's own end, meaningless
-    unless ``stop_reported``.
+    ``objects``: how many have something to say; a guess at the tokens. ``total``: tokens generated
+    so far, where the server counts aloud. ``finish``: its own word for the end. ``stop``: the stop
+    that was hit, None if it was the model's own end, meaningless unless ``stop_reported``.
     """
 
     text: str = ""
@@ -37,7 +37,7 @@ class Piece(NamedTuple):
     calls: tuple[CallDelta, ...] = ()
     ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
-    count: int | None = None
+    total: int | None = None
     finish: str | None = None
     stop: str | int | None = None
     stop_reported: bool = False
@@ -51,7 +51,7 @@ class Piece(NamedTuple):
                 and not (then.reasoning and self.text)
                 and (then.ids is None) is (self.ids is None)
                 and (then.logprobs is None) is (self.logprobs is None)
-                and (then.count is None) is (self.count is None))
+                and (then.total is None) is (self.total is None))
 
 
 def joined(pieces: Sequence[Piece]) -> Piece:
@@ -63,7 +63,7 @@ def joined(pieces: Sequence[Piece]) -> Piece:
         ids=None if first.ids is None else tuple([i for p in pieces for i in p.ids or ()]),
         logprobs=None if first.logprobs is None else tuple(
             [value for p in pieces for value in p.logprobs or ()]),
-        count=pieces[-1].count,
+        total=pieces[-1].total,
         objects=sum(bool(p.text or p.reasoning) for p in pieces))
 
 
@@ -235,7 +235,7 @@ def read_native(data: Mapping[str, Any]) -> Piece:
         text=data.get("content") or "",
         ids=tuple(ids) if ids else None,
         logprobs=None if not found else tuple(entry["logprob"] for entry in found),
-        count=count, finish=finish, stop=stop, stop_reported=finish is not None, usage=usage)
+        total=count, finish=finish, stop=stop, stop_reported=finish is not None, usage=usage)
 
 
 def _piece(
