@@ -49,9 +49,8 @@ def python_of(name: str) -> str:
     return str(LANGGRAPH) if LANGGRAPH.exists() else ""
 
 
-def play(name: str, url: str, width: int, tokens: int) -> Cell:
+def play(name: str, url: str, width: int, tokens: int, waves: int) -> Cell:
     """A few waves in a process of its own."""
-    waves = SLOW.get(name, WAVES)
     done = subprocess.run(
         [python_of(name), ROOT / "benchmarks" / "fans.py", name, url, *map(str, (
             width, tokens, waves))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -69,7 +68,8 @@ def measure(names: list[str], widths: list[int], tokens: int, rounds: int, every
         for _ in range(rounds):
             for width in widths:
                 for name in names:
-                    found = play(name, url, width, tokens)
+                    waves = 1 if every else SLOW.get(name, WAVES)
+                    found = play(name, url, width, tokens, waves)
                     cells[name, width].seconds += found.seconds
                     cells[name, width].cpu += found.cpu
     return cells

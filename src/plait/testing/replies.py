@@ -26,7 +26,8 @@ class Reply:
     ``error`` is sent as an event after ``fail_after`` pieces; ``break_after``: the connection is
     cut after so many. ``gate``: an event to wait for after ``gate_after`` pieces. ``usage`` and
     ``done`` tell whether those parts of the stream are sent; ``raw`` replaces all of it.
-    ``seconds``: how long the text takes, its pieces at even distances; 0: no time at all.
+    ``seconds``: how long the text takes, its pieces at even distances; 0: no time at all;
+    ``first``: how long it takes before the first.
     ``counts`` go over the usage, of a server that counts otherwise, or lies.
     """
 
@@ -48,6 +49,7 @@ class Reply:
     raw: Sequence[bytes] | None = None
     content_type: str = "text/event-stream"
     seconds: float = 0.0
+    first: float = 0.0
     counts: Mapping[str, object] = field(default_factory=dict)
 
 
