@@ -53,7 +53,7 @@ def play(name: str, url: str, width: int, tokens: int, waves: int) -> Cell:
     """A few waves in a process of its own."""
     done = subprocess.run(
         [python_of(name), ROOT / "benchmarks" / "fans.py", name, url, *map(str, (
-            width, tokens, waves))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            width, tokens, waves))], capture_output=True, text=True,
         env={**os.environ, "LANGSMITH_TRACING": "false"}, check=False)
     if done.returncode:
         raise SystemExit(f"{name} failed: {done.stderr.strip().splitlines()[-1:]}")

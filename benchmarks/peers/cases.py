@@ -151,7 +151,7 @@ def ideal(case: str, pace: Pace, planned: int) -> float:
     agree: dict[int, int] = {}
     for n, (tokens, answer) in enumerate(sorted(SAMPLES), 1):
         agree[answer] = agree.get(answer, 0) + 1
-        first, second = (sorted(agree.values(), reverse=True) + [0])[:2]
+        first, second = [*sorted(agree.values(), reverse=True), 0][:2]
         if first > second + len(SAMPLES) - n:
             return pace.token * tokens
     raise AssertionError("a vote is settled when all have voted")

@@ -53,9 +53,8 @@ def sot(url: str, question: str, scheduler: str = "outline") -> Ask:
     source = PEERS / "sot" / "source"
     sys.path[:0] = [str(source), str(source / "sot")]
     os.environ["OPENAI_API_KEY"] = "none"
-    from schedulers import get_scheduler_class_from_name  # type: ignore[import-not-found]
-
     from models import get_model_class_from_name  # type: ignore[import-not-found]
+    from schedulers import get_scheduler_class_from_name  # type: ignore[import-not-found]
 
     model = get_model_class_from_name("openai")(
         api_type="open_ai", api_base=f"{url}/v1", api_version=None, temperature=0.0,

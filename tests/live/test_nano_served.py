@@ -7,7 +7,6 @@ as good as equal they may part. Everywhere else they must agree, thread by threa
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,7 +18,6 @@ from urllib.request import Request as Call
 from urllib.request import urlopen
 
 import anyio
-import numpy as np
 import pytest
 
 from benchmarks.models import write_gguf
@@ -32,7 +30,8 @@ from plait.puzzles import Problem, generate, parse, render
 from plait.puzzles.countdown_trace import NO_SOLUTION
 from plait.solve import solve
 from plait.trace import Trace
-from tests.live.conftest import LIVE, Server, python_of, start_llamacpp
+from tests.live import nano_servers
+from tests.live.conftest import Server, start_llamacpp
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
@@ -55,12 +54,8 @@ QUESTIONS = {
 
 @pytest.fixture(scope="module")
 def llamacpp_nano() -> Iterator[Server]:
-    path = LIVE / "models" / "nano-f32.gguf"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_gguf(WEIGHTS, path, np.float32)
-    server = start_llamacpp(path, "--cache-type-k", "f32", "--cache-type-v", "f32")
-    yield server
-    server.stop()
+    with nano_servers.llamacpp() as server:
+        yield server
 
 
 @pytest.fixture
@@ -74,20 +69,8 @@ def served(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def vllm_nano() -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        str(python_of("vllm").parent / "vllm"), "serve", str(WEIGHTS), "--served-model-name",
-        "plait-nano", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
-        "--max-num-seqs", "16", "--max-num-batched-tokens", "2048", "--enable-prefix-caching",
-        "--enforce-eager", "--block-size", "32"]
-    server = Server("vllm-nano", command, {
-        "VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
-        "VLLM_NO_USAGE_STATS": "1"})
-    server.wait_for_health(f"http://127.0.0.1:{port}")
-    yield server
-    server.stop()
+    with nano_servers.vllm() as server:
+        yield server
 
 
 def command(server: Server, *words: str) -> list[str]:
