@@ -39,8 +39,8 @@ CONTENDERS = {
     "skeleton": {"plait skeleton": "", "SoT": "sot"},
     "plan": {"plait plan": "", "LLMCompiler": "llmcompiler",
              "LLMCompiler, plan not streamed": "llmcompiler"},
-    "vote": {"plait explore": "", "its_hub": "its_hub", "its_hub, adaptive": "its_hub",
-             "optillm": "optillm"},
+    "vote": {"plait explore": "", "plait explore, sure 0.85": "", "its_hub": "its_hub",
+             "its_hub, adaptive": "its_hub", "optillm": "optillm"},
 }
 """By case: who is asked, and the folder below ``.live/peers`` that it is installed in."""
 PATIENCE = 120.0

@@ -23,8 +23,8 @@ Ask = Callable[[], str]
 ATTEMPTS = 8
 
 
-def plait(url: str, question: str, method: str) -> Ask:
-    """`plait.solve`, as from a program; ``method`` by its name."""
+def plait(url: str, question: str, method: str, sure: float = 0.95) -> Ask:
+    """`plait.solve`, as from a program; ``method`` by its name, ``sure``: see `Explore`."""
     from plait import Request, solve
     from plait.core import Plan
     from plait.engines.openai import OpenAIEngine
@@ -33,7 +33,7 @@ def plait(url: str, question: str, method: str) -> Ask:
     from plait.solve import Runtime
 
     plan = Plan(method)
-    made = Explore(attempts=ATTEMPTS) if method == "explore" else make_method(plan)
+    made = Explore(attempts=ATTEMPTS, sure=sure) if method == "explore" else make_method(plan)
 
     def ask() -> str:
         async def run() -> str:
@@ -142,6 +142,7 @@ RUNNERS: dict[str, Callable[[str, str], Ask]] = {
     "plait skeleton": lambda url, question: plait(url, question, "skeleton"),
     "plait plan": lambda url, question: plait(url, question, "plan"),
     "plait explore": lambda url, question: plait(url, question, "explore"),
+    "plait explore, sure 0.85": lambda url, question: plait(url, question, "explore", 0.85),
     "SoT": sot,
     "LLMCompiler": llmcompiler,
     "LLMCompiler, plan not streamed": lambda url, question: llmcompiler(
