@@ -8,7 +8,7 @@ times at once, reads every stream token by token and joins the texts. Two tables
 upstream can write, where a client is bound by its own work; and one token every 20 ms a thread,
 where what counts is the CPU that is left. The bare client reads bytes and looks for nothing but
 the end, which shows that the upstream is not what limits the others. LangGraph is left out where
-`benchmarks/peers.sh` has not installed it.
+`benchmarks/peers/install.sh` has not installed it.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def main() -> None:
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(CONTENDERS)}")
     names = [name for name in given.names if python_of(name)]
     for name in set(given.names) - set(names):
-        print(f"{name} is left out: run benchmarks/peers.sh langgraph", file=sys.stderr)
+        print(f"{name} is left out: run benchmarks/peers/install.sh langgraph", file=sys.stderr)
     for every, title in ((0.0, "as fast as the upstream can write"),
                          (EVERY, f"a token every {EVERY * 1000:.0f} ms a thread")):
         print(f"\n{title}, {given.tokens} tokens a thread\n")

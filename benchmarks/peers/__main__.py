@@ -6,8 +6,8 @@ Three tasks (`benchmarks.peers.cases`): Skeleton-of-Thought against the SoT repo
 parts that need each other against LLMCompiler, and a vote of eight samples against optillm and
 its_hub. Every contender is asked through its own code (`benchmarks.peers.runners`), in a process of
 its own, in turns; the upstream gives all of them the same words at the same pace and counts what
-they ask for. `benchmarks/peers.sh` installs the peers under ``.live/peers``; those that are not
-there are left out, and said to be.
+they ask for. `benchmarks/peers/install.sh` installs the peers under ``.live/peers``; those that
+are not there are left out, and said to be.
 
 Columns: ``seconds`` of the call, median; the ``ideal`` of this contender's own prompts and plan
 (see `benchmarks.peers.cases.ideal`) and the ratio; calls; prompt tokens sent, and those of them
@@ -151,7 +151,7 @@ def main() -> None:
             wanted = {name: folder for name, folder in CONTENDERS[case].items()
                       if given.only is None or name in given.only}
             for name in [n for n, folder in wanted.items() if not python_of(folder)]:
-                print(f"{name} is left out: run benchmarks/peers.sh {wanted.pop(name)}")
+                print(f"{name} is left out: run benchmarks/peers/install.sh {wanted.pop(name)}")
             found = {name: Found() for name in wanted}
             for _ in range(given.rounds):
                 for name, folder in wanted.items():

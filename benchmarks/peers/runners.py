@@ -2,9 +2,9 @@
 
     python benchmarks/peers/runners.py NAME URL QUESTION
 
-Run by the interpreter that has the contender (see `benchmarks/peers.sh`). What is timed is the call
-alone, not imports or start-up. Prints one JSON object: seconds and answer. Imports nothing of
-plait's but for plait itself.
+Run by the interpreter that has the contender (see `install.sh`). What is timed is the call alone,
+not imports or start-up. Prints one JSON object: seconds and answer. Imports nothing of plait's but
+for plait itself.
 """
 
 from __future__ import annotations

@@ -2,14 +2,14 @@
 # Installs what the benchmarks compare ours with, each into a virtual environment of its own under
 # .live/peers/ (nothing outside that folder is touched). Safe to run again.
 #
-#   benchmarks/peers.sh                all of them
-#   benchmarks/peers.sh sot            one: sot, llmcompiler, optillm, its_hub or langgraph
+#   benchmarks/peers/install.sh                all of them
+#   benchmarks/peers/install.sh sot            one: sot, llmcompiler, optillm, its_hub or langgraph
 #
 # SoT and LLMCompiler are no packages: their repositories are fetched at the commit named below, and
 # what they import is installed in the versions that they ask for.
 set -euo pipefail
 
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 peers="$root/.live/peers"
 python="${PYTHON:-python3}"
 
