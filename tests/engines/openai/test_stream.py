@@ -333,3 +333,12 @@ async def test_an_open_stream_keeps_no_copy_of_its_prompt() -> None:
         inside = [o for o in holders if o.get("model") == "tiny"]  # the body of a request
         assert len(inside) == 1  # the fake server, which is in this process, keeps what it got
         gate.set()
+
+
+async def test_the_fake_server_takes_its_time_before_the_first_token() -> None:
+    async with served(Reply("one two", first=0.1), dialect="vllm") as (_, engine):
+        await engine.connect()
+        began = anyio.current_time()
+        async with engine.stream(Prompt("Once"), Sampling()) as stream:
+            await anext(stream)
+            assert anyio.current_time() - began > 0.09
