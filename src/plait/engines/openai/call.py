@@ -160,7 +160,8 @@ class Call:
             if not piece.goes_on(then):
                 break
             pieces.append(then)
-            piece = then
+            if then.text or then.reasoning:
+                piece = then
             self._events.popleft()
         return joined(pieces) if len(pieces) > 1 else piece
 

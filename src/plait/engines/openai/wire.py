@@ -45,10 +45,11 @@ class Piece(NamedTuple):
     objects: int = 1
 
     def goes_on(self, then: Piece) -> bool:
-        """Does ``then`` only add to the text of this one, and is counted in the same way?"""
+        """Does ``then`` only add to the text (or to the thoughts) of this one, and is counted in
+        the same way?"""
         return (then.finish is None and self.finish is None and not (then.calls or self.calls)
                 and then.usage is None and self.usage is None
-                and not (then.reasoning and self.text)
+                and not (then.reasoning and self.text) and not (then.text and self.reasoning)
                 and (then.ids is None) is (self.ids is None)
                 and (then.logprobs is None) is (self.logprobs is None)
                 and (then.total is None) is (self.total is None))
