@@ -16,13 +16,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
 from plait.core import Plan, Request
-from plait.engines.nano.puzzle import put
+from plait.engines.puzzle import put
+from plait.errors import UsageError
 from plait.evals.measures import spent
 from plait.evals.steps import step_seconds, widths_up_to
 from plait.interfaces import Engine, Opening
@@ -116,11 +118,21 @@ def served(names: list[str]) -> Iterator[dict[str, str]]:
     if not names:
         yield {}
         return
-    from tests.live import nano_servers
+    import pytest
 
-    start = {"llama.cpp": nano_servers.llamacpp, "vLLM": nano_servers.vllm}
+    from tests.live import conftest
+
+    start = {"llama.cpp": conftest.start_nano_llamacpp, "vLLM": conftest.start_nano_vllm}
     with contextlib.ExitStack() as stack:
-        yield {name: f"{stack.enter_context(start[name]()).url}/v1" for name in names}
+        urls = {}
+        for name in names:
+            try:
+                server = start[name]()
+            except (pytest.skip.Exception, pytest.fail.Exception) as error:
+                sys.exit(str(error))
+            stack.callback(server.stop)
+            urls[name] = f"{server.url}/v1"
+        yield urls
 
 
 async def measure(engines: dict[str, str], problems: list[Problem]) -> dict[str, list[Found]]:
@@ -129,7 +141,10 @@ async def measure(engines: dict[str, str], problems: list[Problem]) -> dict[str,
     async with contextlib.AsyncExitStack() as stack:
         runtimes = {}
         for name, spec in engines.items():
-            engine = make_engine(spec)
+            try:
+                engine = make_engine(spec)
+            except UsageError as error:
+                sys.exit(error.line)
             stack.push_async_callback(engine.aclose)
             runtimes[name] = await stack.enter_async_context(Runtime(AskedAsNano(engine)))
         for problem in problems:
