@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install -q --python $(BIN)/python" || echo "$(BIN)/python -m pip install -q --disable-pip-version-check")
 
-.PHONY: demo test lint types fuzz bench bench-gateway test-live train clean
+.PHONY: demo test lint types fuzz bench bench-peers bench-gateway test-live train clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "plait needs Python 3.11 or newer; name one: make PYTHON=python3.12 ...")'
@@ -39,9 +39,16 @@ fuzz: $(VENV)/.installed-dev  ## a million generated inputs for every machine an
 
 bench: $(VENV)/.installed  ## docs/benchmarks.md: engine, runtime overhead, eager start, forked against sequential
 	@$(BIN)/python -m benchmarks.engine
+	@$(PIP) psutil
 	@$(BIN)/python -m benchmarks.threads
+	@$(BIN)/python -m benchmarks.overhead
+	@$(BIN)/python -m benchmarks.alive
 	@$(BIN)/python -m benchmarks.eager
 	@$(BIN)/python -m benchmarks.countdown
+
+bench-peers: $(VENV)/.installed  ## methods beside the peers' own code on one paced upstream (installs them under .live/peers)
+	@bash benchmarks/peers/install.sh
+	@$(BIN)/python -m benchmarks.peers
 
 bench-gateway: $(VENV)/.installed-dev  ## the gateway beside others: conformance, cost, load (20 minutes)
 	@$(PIP) psutil

@@ -185,7 +185,7 @@ def main() -> None:
     found: dict[str, list[Campaign]] = {name: [] for name in arms}
     with TemporaryDirectory() as folder:
         model = Path(folder) / "nano.gguf"
-        write_gguf(WEIGHTS, model, np.float32)
+        write_gguf(WEIGHTS, model, "F32")
         for _ in range(options.rounds):
             for name, (count, kill) in arms.items():
                 with replicas(model, count) as served:

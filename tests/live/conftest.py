@@ -149,10 +149,29 @@ def server(request: pytest.FixtureRequest) -> Server:
     return found
 
 
+def start_nano_llamacpp() -> Server:
+    """plait-nano on llama.cpp, in float32: products of float16 weights are less exact."""
+    path = LIVE / "models" / "nano-f32.gguf"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_gguf(WEIGHTS, path, "F32")
+    return start_llamacpp(path, "--exact")
+
+
+def start_nano_vllm() -> Server:
+    """plait-nano on vLLM."""
+    return start_vllm("plait-nano", WEIGHTS)
+
+
+@pytest.fixture(scope="session")
+def llamacpp_nano() -> Iterator[Server]:
+    server = start_nano_llamacpp()
+    yield server
+    server.stop()
+
+
 @pytest.fixture(scope="session")
 def vllm_nano() -> Iterator[Server]:
-    """plait-nano on vLLM."""
-    server = start_vllm("plait-nano", WEIGHTS)
+    server = start_nano_vllm()
     yield server
     server.stop()
 
@@ -164,14 +183,3 @@ def nano_gguf() -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_gguf(WEIGHTS, path)
     return path
-
-
-@pytest.fixture(scope="session")
-def llamacpp_nano() -> Iterator[Server]:
-    """plait-nano on llama.cpp, in float32: products of float16 weights are less exact."""
-    path = LIVE / "models" / "nano-f32.gguf"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_gguf(WEIGHTS, path, "F32")
-    server = start_llamacpp(path, "--exact")
-    yield server
-    server.stop()

@@ -55,12 +55,24 @@ def test_a_latecomer_gets_an_equal_share_of_what_an_open_lease_has_not_spent() -
     child = ledger.branches.open()
     assert child.available == 0
     ledger.make_room(child, 32, contenders=2)
-    assert (child.available, whole.left, whole.run_out) == (300, 300, False)
+    assert (child.available, whole.left, whole.ends_before(300)) == (300, 300, False)
     ledger.make_room(child, 32, contenders=2)  # there is enough now
     assert (child.available, whole.left) == (300, 300)
     ledger.settle(whole)
     ledger.check()
     assert ledger.reserved == 0
+
+
+def test_a_lease_that_was_shrunk_ends_before_a_chunk_that_goes_beyond_it() -> None:
+    ledger = Ledger(100, parallel=True)
+    lease = ledger.lend(ledger.work, ledger.work.available)
+    assert not lease.ends_before(1000)  # the engine knows this limit, and keeps it
+    ledger.make_room(ledger.branches.open(), 32, contenders=2)
+    lease.spend(lease.left - 3)
+    assert not lease.ends_before(3)
+    assert lease.ends_before(4)
+    lease.spend(3)
+    assert lease.ends_before(0)
 
 
 def test_little_is_not_divided_and_what_does_not_help_is_not_taken() -> None:

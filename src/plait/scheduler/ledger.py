@@ -147,10 +147,9 @@ class Lease:
         self._account._move(reserved=-self.left)
         self.left = 0
 
-    @property
-    def run_out(self) -> bool:
-        """Is it at an end of which the engine does not know?"""
-        return self.shrunk and not self.left
+    def ends_before(self, tokens: int) -> bool:
+        """Is it at an end of which the engine does not know, or would be with ``tokens`` more?"""
+        return self.shrunk and (not self.left or tokens > self.left)
 
     def give_back(self, tokens: int, to: Account) -> None:
         """Free ``tokens`` that are not spent yet, if that leaves more for ``to``."""

@@ -10,6 +10,7 @@ waited for are cancelled; when `execute` returns, no task, lease or slot of this
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -62,7 +63,8 @@ class Run:
         self.committed = ""
         self.errors: list[EngineError] = []
         self._engines = engines
-        self.began = anyio.current_time()
+        self.time = asyncio.get_running_loop().time  # `anyio.current_time`, for every token
+        self.began = self.time()
         self._threads = 1
         self._refusals: set[str] = set()
         self._clocks: dict[str, int] = {}
@@ -72,7 +74,7 @@ class Run:
 
     def now(self) -> float:
         """Seconds since this run began."""
-        return anyio.current_time() - self.began
+        return self.time() - self.began
 
     # --- the root ------------------------------------------------------------------------------
 

@@ -89,7 +89,8 @@ class Writing:
                 self._finish(self._grant.ends, self._grant.what)
                 return Chunk(finish=self._grant.ends)
             found = await self._next()
-            if found.finish is None and self._lease is not None and self._lease.run_out:
+            lease = self._lease
+            if found.finish is None and lease is not None and lease.ends_before(found.tokens):
                 await self._leave()
             elif (chunk := await self._take(found)) is not None:
                 return chunk
@@ -125,7 +126,7 @@ class Writing:
                 seed=thread.next_seed(self._sampling),
                 session=run.id,
             )
-            self._asked_at = anyio.current_time()
+            self._asked_at = run.time()
             self._written = 0
             self._by = ()
             run.emit(Asked(run.now(), thread.name, thread.context.tokens, self._grant.tokens))
@@ -164,7 +165,7 @@ class Writing:
             chunk = self._cut(chunk, *across)
         if chunk.tokens or chunk.text or chunk.calls:
             if self._written == 0:
-                run.limiter.succeeded(anyio.current_time() - self._asked_at)
+                run.limiter.succeeded(run.time() - self._asked_at)
             self._written += chunk.tokens
             self._estimated |= chunk.estimated
             if self._left is not None:

@@ -26,8 +26,8 @@ class Reply:
     ``error`` is sent as an event after ``fail_after`` pieces; ``break_after``: the connection is
     cut after so many. ``gate``: an event to wait for after ``gate_after`` pieces. ``usage`` and
     ``done`` tell whether those parts of the stream are sent; ``raw`` replaces all of it.
-    ``seconds``: how long the text takes, its pieces at even distances; 0: no time at all.
-    ``first``: seconds before it begins.
+    ``first``: seconds before it begins; ``seconds``: how long the text takes from there, its pieces
+    at even distances; 0: no time at all.
     ``counts`` go over the usage, of a server that counts otherwise, or lies.
     """
 

@@ -9,8 +9,8 @@ It behaves like vLLM, SGLang, llama.cpp or a plain server in everything that dif
 which fields it understands, whether stop texts and special tokens stay in the text, what it says
 of the stop, of token ids and of caches. What it writes is a `Reply` a call: text cut in pieces
 (its tokens, one an event), failures on cue, and gates at which it waits until the test opens
-them; only a reply that is given ``seconds`` sleeps. Every call is counted by how it ended, and its
-body is kept.
+them; only a reply that is given ``seconds`` or ``first`` sleeps. Every call is counted by how it
+ended, and its body is kept.
 """
 
 from __future__ import annotations
@@ -318,7 +318,7 @@ class Upstream:
         """The answer in one piece."""
         if reply.gate is not None:
             await reply.gate.wait()
-        await asyncio.sleep(reply.seconds)
+        await asyncio.sleep(reply.first + reply.seconds)
         if reply.break_after is not None:
             if request.transport is not None:
                 request.transport.abort()
@@ -349,8 +349,8 @@ class Upstream:
 
         sent = 0
         loop = asyncio.get_running_loop()
+        began, pieces = loop.time() + reply.first, max(1, len(cut_pieces("".join(reply.text))))
         await asyncio.sleep(reply.first)
-        began, pieces = loop.time(), max(1, len(cut_pieces("".join(reply.text))))
         events = self._events(request.path, reply, body) if reply.raw is None else reply.raw
         for event in events:
             if reply.break_after is not None and sent >= reply.break_after:

@@ -41,8 +41,8 @@ def test_a_stop_nobody_reports_is_guessed_from_open_tags(
 
 
 def test_a_stop_that_was_cut_off_is_put_back() -> None:
-    pieces = [Piece("one ", count=1), Piece("two", count=2),
-              Piece(finish="stop", stop="END", stop_reported=True, count=3)]
+    pieces = [Piece("one ", total=1), Piece("two", total=2),
+              Piece(finish="stop", stop="END", stop_reported=True, total=3)]
     chunks = run(LLAMACPP, pieces, Sampling(stop=("END",)))
     assert text(chunks) == "one twoEND"
     assert (chunks[-1].finish, chunks[-1].stop) == ("stop", "END")
@@ -80,10 +80,10 @@ def test_the_end_of_text_token_is_counted_but_not_shown() -> None:
 
 
 def test_the_end_of_text_token_may_come_before_its_report() -> None:
-    last = Piece(finish="stop", stop_reported=True, count=2)
-    shown = [Piece("done", count=1), Piece("<|end|>", count=2)]
+    last = Piece(finish="stop", stop_reported=True, total=2)
+    shown = [Piece("done", total=1), Piece("<|end|>", total=2)]
     assert text(run(LLAMACPP, [*shown, last], eos="<|end|>")) == "done"
-    going_on = [*shown, Piece(" and on", count=3), last]
+    going_on = [*shown, Piece(" and on", total=3), last]
     assert text(run(LLAMACPP, going_on, eos="<|end|>")) == "done<|end|> and on"
 
 
@@ -96,16 +96,16 @@ def test_a_numeric_stop_is_the_end_of_text_unless_it_was_asked_for() -> None:
 
 def test_stop_ids_are_watched_where_the_server_cannot() -> None:
     assembler = Assembler("", Sampling(stop_ids=(5,)), LLAMACPP)
-    assembler.take(Piece("a", ids=(4,), count=1))
+    assembler.take(Piece("a", ids=(4,), total=1))
     assert not assembler.cut
-    assembler.take(Piece("b", ids=(5,), count=2))
+    assembler.take(Piece("b", ids=(5,), total=2))
     assert assembler.cut
     assert assembler.last().stop == 5
 
 
 def test_counts_are_exact_from_ids_log_probabilities_or_a_running_count() -> None:
     for piece in (Piece("ab", ids=(1, 2)), Piece("ab", logprobs=(-1.0, -2.0)),
-                  Piece("ab", count=2)):
+                  Piece("ab", total=2)):
         chunk = run(VLLM, [piece])[0]
         assert (chunk.tokens, chunk.estimated) == (2, False)
 

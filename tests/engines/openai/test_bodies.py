@@ -109,7 +109,7 @@ def test_the_last_object_of_llama_cpp_tells_all() -> None:
     piece = read_native({
         "content": "", "tokens": [], "stop": True, "stop_type": "word", "stopping_word": "END",
         "tokens_predicted": 4, "tokens_evaluated": 9, "timings": {"cache_n": 8}})
-    assert (piece.finish, piece.stop, piece.count) == ("stop", "END", 4)
+    assert (piece.finish, piece.stop, piece.total) == ("stop", "END", 4)
     assert piece.usage is not None
     assert piece.usage.cached == 8
     assert read_native({"stop": True, "stop_type": "limit"}).finish == "length"

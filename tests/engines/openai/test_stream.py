@@ -1,6 +1,9 @@
 """Requests to a fake server of each kind, over real sockets."""
 
+import gc
+
 import anyio
+import orjson
 import pytest
 
 from plait.core import Chunk, Message, Prompt, Sampling
@@ -301,3 +304,57 @@ def test_an_engine_can_be_used_from_one_event_loop_after_another() -> None:
             return text
 
     assert anyio.run(once) == anyio.run(once) == "one"
+
+
+def event(content: str, **choice: object) -> bytes:
+    """An event of a chat stream."""
+    data = {"choices": [{"index": 0, "delta": {"content": content}, **choice}]}
+    return b"data: " + orjson.dumps(data) + b"\n\n"
+
+
+async def test_what_came_in_one_read_is_one_chunk_with_all_its_tokens() -> None:
+    together = event("one") + event(" two") + event(" three") + event("", finish_reason="stop")
+    raw = Reply(raw=[together, b"data: [DONE]\n\n"])
+    async with served(raw, dialect="generic") as (_, engine):
+        chunks = await chunks_of(engine, Prompt(messages=(Message("user", "Count."),)))
+    assert [(c.text, c.tokens, c.finish) for c in chunks] == [
+        ("one two three", 3, None), ("", 0, "eos")]
+
+
+async def test_thoughts_and_text_of_one_read_are_two_chunks() -> None:
+    thoughts = b"".join(event("", delta={"reasoning": text}) for text in ("Hm,", "", " well."))
+    raw = thoughts + event("") + event("one") + event(" two") + event("", finish_reason="stop")
+    async with served(Reply(raw=[raw]), dialect="generic") as (_, engine):
+        chunks = await chunks_of(engine, Prompt(messages=(Message("user", "Count."),)))
+    assert [(c.text, c.tokens) for c in chunks[:-1]] == [
+        ("<think>Hm, well.", 2), ("</think>one two", 2)]
+
+
+async def test_an_error_behind_text_in_one_read_comes_after_the_text() -> None:
+    broken = event("one") + event(" two") + b'data: {"error": {"message": "out of memory"}}\n\n'
+    async with served(Reply(raw=[broken]), dialect="generic") as (_, engine), engine.stream(
+            Prompt(messages=(Message("user", "Count."),)), Sampling()) as stream:
+        assert (await anext(stream)).text == "one two"
+        with pytest.raises(EngineError, match="out of memory"):
+            await anext(stream)
+
+
+async def test_an_open_stream_keeps_no_copy_of_its_prompt() -> None:
+    gate = anyio.Event()
+    prompt = Prompt("A long story. " * 2000)
+    reply = Reply("one two", gate=gate, gate_after=1)
+    async with served(reply, dialect="vllm") as (_, engine), engine.stream(
+            prompt, Sampling()) as stream:
+        assert (await anext(stream)).text == "one"
+        gc.collect()
+        assert not [o for o in gc.get_referrers(prompt.text) if isinstance(o, dict)]
+        gate.set()
+
+
+async def test_the_fake_server_takes_its_time_before_the_first_token() -> None:
+    async with served(Reply("one two", first=0.1), dialect="vllm") as (_, engine):
+        await engine.connect()
+        began = anyio.current_time()
+        async with engine.stream(Prompt("Once"), Sampling()) as stream:
+            await anext(stream)
+            assert anyio.current_time() - began > 0.09

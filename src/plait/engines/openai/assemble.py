@@ -21,6 +21,7 @@ from dataclasses import replace
 
 from plait.core import Chunk, Finish, Sampling, Usage
 from plait.core.reading import END_THINK, THINK
+from plait.core.text import CHARS
 from plait.engines.openai.dialects import Dialect
 from plait.engines.openai.wire import Piece
 
@@ -59,7 +60,8 @@ class Assembler:
         self._sampling = sampling
         self._dialect = dialect
         self._eos = eos
-        self._texts = [before]
+        self._read = max(1, len(before) // CHARS)
+        self._texts = [before if sampling.stop else ""]  # read for `guess_stop` only
         self._generated = 0
         self._exact = True
         self._usage: Usage | None = None
@@ -121,8 +123,7 @@ class Assembler:
         text = END_THINK if self._wrapping and finish == "eos" else ""
         missing = 0
         if usage is None:
-            read = max(1, len(self._texts[0]) // 4)
-            usage = Usage(read, 0, self._generated, estimated=True)
+            usage = Usage(self._read, 0, self._generated, estimated=True)
         else:
             missing = max(0, usage.generated - self._generated)
         most = self._sampling.max_tokens
@@ -146,14 +147,14 @@ class Assembler:
 
     def _tokens(self, piece: Piece) -> tuple[int, bool]:
         """How many tokens a piece has, and whether that is a guess."""
-        if piece.count is not None:
-            return max(0, piece.count - self._generated), False
+        if piece.total is not None:
+            return max(0, piece.total - self._generated), False
         if piece.ids is not None:
             return len(piece.ids), False
         if piece.logprobs is not None:
             return len(piece.logprobs), False
         some = bool(piece.text or piece.reasoning or piece.calls)
-        return int(some), some
+        return piece.objects if some else 0, some
 
     def _spoken(self, piece: Piece) -> str:
         """Text and thoughts of a piece, with the tags that tell them apart."""

@@ -25,7 +25,7 @@ from plait.engines.openai.assemble import Assembler
 from plait.engines.openai.connect import Link
 from plait.engines.openai.probe import Server
 from plait.engines.openai.sse import Decoder, Event, NotEvents
-from plait.engines.openai.wire import Body, Piece
+from plait.engines.openai.wire import Body, Piece, joined
 from plait.errors import EngineError, EngineRefused
 
 DRAIN_SECONDS = 0.05
@@ -101,11 +101,11 @@ class Call:
     async def __anext__(self) -> Chunk:
         while not self._over:
             try:
-                data = await self._next()
-                if data is None:
+                piece = await self._next()
+                if piece is None:
                     self._over = True
                     return self._assembler.last()
-                chunk = await self._take(data)
+                chunk = await self._take(piece)
             except EngineError as error:
                 self.close()
                 if self._assembler.ended:  # the text is complete, only its usage is missing
@@ -121,8 +121,8 @@ class Call:
 
     # --- reading -------------------------------------------------------------------------------
 
-    async def _next(self) -> Mapping[str, Any] | None:
-        """The next object of the stream; None when it is complete."""
+    async def _next(self) -> Piece | None:
+        """The next objects of the stream, as many as came together; None when it is complete."""
         link = self._desk.link
         while not self._events:
             if self._at_end:
@@ -144,7 +144,37 @@ class Call:
         if event.data.strip() == "[DONE]":
             await self._drain()
             return None
-        return self._object(event)
+        return self._with_more(self._piece(event))
+
+    def _with_more(self, piece: Piece) -> Piece:
+        """``piece`` with what came in the same read and only goes on with its text.
+
+        Whoever is behind what the server sends so catches up: what a chunk costs beyond its
+        tokens is paid once a read. Where we look for stop tokens ourselves, each is looked at.
+        """
+        sampling, dialect = self._question.sampling, self._desk.server.dialect
+        if not self._events or (sampling.stop_ids and not dialect.stop_ids):
+            return piece
+        pieces = [piece]
+        while self._events:
+            try:
+                then = self._piece(self._events[0])
+            except EngineError:  # raised when its turn comes; [DONE] is no object either
+                break
+            if not piece.goes_on(then):
+                break
+            pieces.append(then)
+            if then.text or then.reasoning:
+                piece = then
+            self._events.popleft()
+        return joined(pieces) if len(pieces) > 1 else piece
+
+    def _piece(self, event: Event) -> Piece:
+        try:
+            return self._question.read(self._object(event))
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise EngineError(
+                f"{self._desk.link.where} sent an object of an unknown shape: {error!r}") from error
 
     def _object(self, event: Event) -> Mapping[str, Any]:
         where = self._desk.link.where
@@ -152,22 +182,19 @@ class Call:
             data = orjson.loads(event.data)
         except orjson.JSONDecodeError as error:
             raise EngineError(f"{where} sent broken JSON: {event.data[:80]!r}") from error
-        if event.name == "error" and isinstance(data, Mapping) and "error" not in data:
+        if event.name == "error" and isinstance(data, dict) and "error" not in data:
             data = {"error": data}
         if (failure := errors.from_stream(data, where)) is not None:
             raise failure
         found: Mapping[str, Any] = data
         return found
 
-    async def _take(self, data: Mapping[str, Any]) -> Chunk | None:
-        try:
-            piece = self._question.read(data)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise EngineError(
-                f"{self._desk.link.where} sent an object of an unknown shape: {error!r}") from error
+    async def _take(self, piece: Piece) -> Chunk | None:
         closing = self._assembler.closing_id(piece)
         eos = await self._desk.word(closing) if closing is not None else None
         chunk = self._assembler.take(piece, eos)
+        if self._body and self._assembler.started:
+            self._forget()
         if chunk is not None and (open_end := self._assembler.unsettled) is not None:
             chunk = replace(chunk, ids=await self._desk.settle(*open_end))
         if self._assembler.cut:
@@ -176,9 +203,16 @@ class Call:
             self._at_end = True
         return chunk
 
+    def _forget(self) -> None:
+        """Text has come, so nothing is asked again: thousands of open streams of one long context
+        must not each keep a copy of it."""
+        self._body = {}
+        self._question = replace(
+            self._question, body={}, prompt=Prompt(), otherwise=None)
+
     async def _drain(self) -> None:
         """Read the reply to its end, which is due, so that its connection is free again."""
-        if self._response is None:
+        if self._response is None or self._response.content.at_eof():
             return
         with anyio.move_on_after(DRAIN_SECONDS):
             try:

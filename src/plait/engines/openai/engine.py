@@ -143,6 +143,7 @@ class OpenAIEngine:
         desk = Desk(self._link, server, self._word, self._count, self._learn_limit,
                     partial(self._tokenizer.settle, server))
         call = Call(desk, await self._question(server, prompt, sampling))
+        del prompt  # `call` lets it go once text has come
         try:
             yield call
         finally:

@@ -88,7 +88,7 @@ def from_status(
 
 def from_stream(data: object, where: str) -> EngineError | None:
     """The error that an object of a stream reports; None if it is none."""
-    if not isinstance(data, Mapping):
+    if not isinstance(data, dict):
         return EngineError(f"{where} sent something else than an object: {str(data)[:80]!r}")
     found = data.get("error")
     if found is None and data.get("object") == "error":

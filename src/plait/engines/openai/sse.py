@@ -9,7 +9,7 @@ name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LONGEST = 16 * 1024 * 1024
 """Bytes in one event above which what we read is no event stream."""
@@ -19,8 +19,7 @@ class NotEvents(ValueError):
     """The bytes are not a stream of events."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event. ``name`` is ``message`` unless the server named it."""
 
     data: str
@@ -51,7 +50,14 @@ class Decoder:
             raise NotEvents(f"an event of more than {LONGEST} bytes")
         events: list[Event] = []
         for line in lines:
-            self._take(line.rstrip(b"\r\n"), events)
+            if line == b"\n" and len(self._data) == 1:  # nearly every event is one line and this
+                events.append(Event(self._data.pop(), self._name))
+                self._size, self._name = 0, "message"
+            elif line.startswith(b"data: "):
+                self._data.append(line[6:].rstrip(b"\r\n").decode("utf-8", "replace"))
+                self._size += len(line)
+            else:
+                self._take(line.rstrip(b"\r\n"), events)
         return events
 
     def close(self) -> list[Event]:

@@ -13,8 +13,7 @@ it is, except that we always stream.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -25,13 +24,12 @@ Body = dict[str, object]
 LONGEST_SEED = 1 << 31
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """What one object of a stream says.
+class Piece(NamedTuple):
+    """What one object of a stream says, or several of them that came together (`joined`).
 
-    ``count``: tokens generated so far, where the server counts aloud. ``finish``: its own word
-    for the end. ``stop``: the stop that was hit, None if it was the model's own end, meaningless
-    unless ``stop_reported``.
+    ``objects``: how many have something to say; a guess at the tokens. ``total``: tokens generated
+    so far, where the server counts aloud. ``finish``: its own word for the end. ``stop``: the stop
+    that was hit, None if it was the model's own end, meaningless unless ``stop_reported``.
     """
 
     text: str = ""
@@ -39,11 +37,35 @@ class Piece:
     calls: tuple[CallDelta, ...] = ()
     ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
-    count: int | None = None
+    total: int | None = None
     finish: str | None = None
     stop: str | int | None = None
     stop_reported: bool = False
     usage: Usage | None = None
+    objects: int = 1
+
+    def goes_on(self, then: Piece) -> bool:
+        """Does ``then`` only add to the text (or to the thoughts) of this one, and is counted in
+        the same way?"""
+        return (then.finish is None and self.finish is None and not (then.calls or self.calls)
+                and then.usage is None and self.usage is None
+                and not (then.reasoning and self.text) and not (then.text and self.reasoning)
+                and (then.ids is None) is (self.ids is None)
+                and (then.logprobs is None) is (self.logprobs is None)
+                and (then.total is None) is (self.total is None))
+
+
+def joined(pieces: Sequence[Piece]) -> Piece:
+    """Pieces as one, each of which goes on with the one before."""
+    first = pieces[0]
+    return Piece(
+        text="".join([p.text for p in pieces]),
+        reasoning="".join([p.reasoning for p in pieces]),
+        ids=None if first.ids is None else tuple([i for p in pieces for i in p.ids or ()]),
+        logprobs=None if first.logprobs is None else tuple(
+            [value for p in pieces for value in p.logprobs or ()]),
+        total=pieces[-1].total,
+        objects=sum(bool(p.text or p.reasoning) for p in pieces))
 
 
 # --- bodies ------------------------------------------------------------------------------------
@@ -182,7 +204,7 @@ def read_chat(data: Mapping[str, Any]) -> Piece:
     found = (choice.get("logprobs") or {}).get("content")
     values = None if found is None else [entry["logprob"] for entry in found]
     return _piece(data, choice, delta.get("content") or "", reasoning, values,
-                  _calls(delta.get("tool_calls") or ()))
+                  _calls(called) if (called := delta.get("tool_calls")) else ())
 
 
 def _calls(found: Sequence[Mapping[str, Any]]) -> tuple[CallDelta, ...]:
@@ -214,7 +236,7 @@ def read_native(data: Mapping[str, Any]) -> Piece:
         text=data.get("content") or "",
         ids=tuple(ids) if ids else None,
         logprobs=None if not found else tuple(entry["logprob"] for entry in found),
-        count=count, finish=finish, stop=stop, stop_reported=finish is not None, usage=usage)
+        total=count, finish=finish, stop=stop, stop_reported=finish is not None, usage=usage)
 
 
 def _piece(
@@ -222,16 +244,17 @@ def _piece(
     logprobs: Sequence[float] | None, calls: tuple[CallDelta, ...] = (),
 ) -> Piece:
     ids = choice.get("token_ids")
-    finish = choice.get("finish_reason")
+    ids = None if ids is None else tuple(ids)
+    values = None if logprobs is None else tuple(logprobs)
+    finish, usage = choice.get("finish_reason"), data.get("usage")
+    if finish is None and usage is None:
+        return Piece(text, reasoning, calls, ids, values)
     names = [n for n in ("stop_reason", "matched_stop") if n in choice]
     return Piece(
-        text=text, reasoning=reasoning, calls=calls,
-        ids=None if ids is None else tuple(ids),
-        logprobs=None if logprobs is None else tuple(logprobs),
-        finish=finish,
+        text, reasoning, calls, ids, values, None, finish,
         stop=next((v for n in names if (v := choice[n]) is not None), None),
         stop_reported=bool(names) and finish is not None,
-        usage=read_usage(data.get("usage")))
+        usage=read_usage(usage))
 
 
 def read_usage(data: Mapping[str, Any] | None) -> Usage | None:
