@@ -67,11 +67,17 @@ class Desk:
 
 
 class Call:
-    """An async iterator over the chunks of one request. `close` it in the end, at any time."""
+    """An async iterator over the chunks of one request. `close` it in the end, at any time.
 
-    def __init__(self, desk: Desk, question: Question) -> None:
+    ``saw`` is told of each chunk before the reader is.
+    """
+
+    def __init__(
+        self, desk: Desk, question: Question, saw: Callable[[Chunk], None] = lambda chunk: None
+    ) -> None:
         self._desk = desk
         self._question = question
+        self._saw = saw
         self._body = question.body
         self._attempt = 0
         self._adapted = 0
@@ -101,10 +107,8 @@ class Call:
         while not self._over:
             try:
                 data = await self._next()
-                if data is None:
-                    self._over = True
-                    return self._assembler.last()
-                chunk = await self._take(data)
+                self._over = data is None
+                chunk = self._assembler.last() if data is None else await self._take(data)
             except EngineError as error:
                 self.close()
                 if self._assembler.started:
@@ -112,6 +116,7 @@ class Call:
                     raise
                 chunk = await self._recover(error)
             if chunk is not None:
+                self._saw(chunk)
                 return chunk
         raise StopAsyncIteration
 

@@ -15,7 +15,7 @@ uses it; used from a new one, it opens new connections.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -28,6 +28,7 @@ from plait.engines.openai.call import OLD_LIMIT, Call, Desk, Question
 from plait.engines.openai.connect import Link
 from plait.engines.openai.dialects import BY_NAME, GENERIC, Name
 from plait.engines.openai.errors import NotThere
+from plait.engines.openai.forks import SLOT, Forks, Stay
 from plait.engines.openai.load import LoadGauge
 from plait.engines.openai.probe import Server, find_out
 from plait.engines.openai.tokens import Tokenizer
@@ -69,6 +70,7 @@ class OpenAIEngine:
         self._can_render = True
         self._takes_schemas = True
         self._thinks: bool | None = None
+        self._forks: Forks | None = None
 
     def __repr__(self) -> str:
         return f"OpenAIEngine({self._link.where!r}, {self.model!r})"
@@ -139,11 +141,14 @@ class OpenAIEngine:
             raise UsageError(f"{self.base_url} cannot stop at token ids", hint="Stop at a string.")
         desk = Desk(self._link, server, self._word, self._count, self._learn_limit,
                     partial(self._tokenizer.settle, server))
-        call = Call(desk, await self._question(server, prompt, sampling))
-        try:
-            yield call
-        finally:
-            call.close()
+        prompt = await self._as_text(server, prompt)
+        async with self._place(server, prompt, sampling) as stay:
+            sampling = replace(sampling, extra={**sampling.extra, **stay.fields})
+            call = Call(desk, await self._question(server, prompt, sampling), stay.saw)
+            try:
+                yield call
+            finally:
+                call.close()
 
     async def open(self, request: Request, protocol: str | None) -> Opening:
         """Messages for our own methods, text in the chat template for a protocol."""
@@ -172,12 +177,20 @@ class OpenAIEngine:
 
     # --- questions -----------------------------------------------------------------------------
 
+    def _place(
+        self, server: Server, prompt: Prompt, sampling: Sampling
+    ) -> AbstractAsyncContextManager[Stay]:
+        """Where a stream runs on a server that has to be told, and when it may begin."""
+        if not server.saves_slots or prompt.messages or not prompt.text or SLOT in sampling.extra:
+            return nullcontext(Stay())
+        if self._forks is None:
+            self._forks = Forks(self._link, server)
+        return self._forks.place(prompt.text, sampling.session)
+
     async def _question(self, server: Server, prompt: Prompt, sampling: Sampling) -> Question:
         dialect = server.dialect
         if prompt.text or not self._takes_schemas:  # what goes on is no whole JSON
             sampling = replace(sampling, schema=None)
-        if prompt.messages and dialect.native and self._can_render and not prompt.tools:
-            prompt = await self._as_text(prompt)
         if prompt.messages:
             body = wire.chat_body(server.model, prompt, sampling, dialect, self._limit_name)
             otherwise = None
@@ -213,8 +226,11 @@ class OpenAIEngine:
         rendered = await opening.render_tokens(self._link, server.model, prompt.messages)
         return await self._question(server, Prompt(rendered.text + prompt.text), sampling)
 
-    async def _as_text(self, prompt: Prompt) -> Prompt:
-        """A chat as text for llama.cpp, whose chat endpoint does not say which stop was hit."""
+    async def _as_text(self, server: Server, prompt: Prompt) -> Prompt:
+        """A chat as text for llama.cpp, whose chat endpoint does not say which stop was hit; as it
+        is for any other server, and where tools are offered."""
+        if not (prompt.messages and server.dialect.native and self._can_render) or prompt.tools:
+            return prompt
         text = self._rendered.get(prompt.messages)
         if text is None:
             try:
