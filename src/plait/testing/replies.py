@@ -181,6 +181,11 @@ class Writing:
         """The answer of ``/v1/completions`` that is not streamed."""
         return self._whole({"text": self._text(), "logprobs": None})
 
+    def whole_native(self) -> dict[str, object]:
+        """The answer of llama.cpp's ``/completion`` that is not streamed."""
+        *_, last = self.native()
+        return {**last, "content": self._text()}
+
     def _text(self) -> str:
         return "".join(self._shown(piece) for piece in self._pieces)
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
@@ -27,6 +27,7 @@ from aiohttp import web
 
 from plait.testing.replies import EOS, Body, Dialect, Reply, Writing
 from plait.testing.scripted import cut_pieces
+from plait.testing.slots import Slots
 
 Script = Callable[[Body], Reply | str]
 
@@ -86,6 +87,8 @@ class Upstream:
         """Paths that are not there."""
         self.failing: dict[str, int] = {}
         """Paths that answer with this status."""
+        self.slots = Slots(4, path=False)
+        """Those of a llama.cpp; may be replaced before the first call."""
         self.strict = False
         """True: a model that is not among those it serves is refused."""
         self.answers: dict[str, object] = {}
@@ -172,6 +175,8 @@ class Upstream:
         ):
             return await self._generate(request, body)
         known = self.metrics if path == "/metrics" else self._facts(path, body)
+        if self._dialect == "llamacpp" and path.startswith("/slots"):
+            known = await self.slots.answer(path, request.query, body)
         if known is None:
             return _refuse(404, "File Not Found")
         if isinstance(known, web.Response):
@@ -204,10 +209,9 @@ class Upstream:
             case ("sglang", "/server_info"):
                 return {"model_path": self._models[0]}
             case ("llamacpp", "/props"):
-                return {"default_generation_settings": {"n_ctx": self._window}, "total_slots": 4,
+                return {"default_generation_settings": {"n_ctx": self._window},
+                        "total_slots": self.slots.count, "model_path": "some.gguf",
                         "eos_token": EOS, "chat_template": "some" if self._template else ""}
-            case ("llamacpp", "/slots"):
-                return [{"id": i, "is_processing": i < self.calls.open} for i in range(4)]
             case ("llamacpp", "/apply-template"):
                 return {"prompt": self.render(body["messages"])}
             case ("vllm" | "sglang" | "llamacpp", "/tokenize"):
@@ -259,15 +263,16 @@ class Upstream:
                 how = "refused"
                 return web.Response(status=reply.status, headers=dict(reply.headers),
                                     body=orjson.dumps(reply.error))
-            if not body.get("stream"):
-                response: web.StreamResponse = await self._whole(request, reply, body)
-                how = "finished"
-                return response
-            response = web.StreamResponse(
-                headers={"Content-Type": reply.content_type, **reply.headers})
-            await response.prepare(request)
-            if await self._write(request, response, reply, body):
-                how = "finished"
+            if self._dialect != "llamacpp":
+                response, whole = await self._answer(request, reply, body)
+            else:
+                prompt = body.get("prompt", "")
+                tokens = self._cut(prompt) if isinstance(prompt, str) else list(map(str, prompt))
+                async with self.slots.at_work(body.get("id_slot"), tokens) as work:
+                    reply = replace(reply, cached=reply.cached or work.cached)
+                    response, whole = await self._answer(request, reply, body)
+                    work.tokens.extend(cut_pieces("".join(reply.text)))
+            how = "finished" if whole else "failed"
             return response
         except (asyncio.CancelledError, ConnectionError):
             how = "cancelled"
@@ -275,6 +280,17 @@ class Upstream:
         finally:
             self._count(how)
             self._count("open", -1)
+
+    async def _answer(
+        self, request: web.Request, reply: Reply, body: Body
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the answer; with whether that was all of it, or it was broken off on purpose."""
+        if not body.get("stream"):
+            return await self._whole(request, reply, body), True
+        response = web.StreamResponse(
+            headers={"Content-Type": reply.content_type, **reply.headers})
+        await response.prepare(request)
+        return response, await self._write(request, response, reply, body)
 
     def _refusal(self, path: str, body: Body) -> web.Response | None:
         if body.get("tools") and not self.tools:
@@ -303,6 +319,8 @@ class Upstream:
         if reply.raw is not None:
             return web.Response(body=b"".join(reply.raw), content_type=reply.content_type)
         writing = Writing(self, reply, body, self._dialect)
+        if request.path == "/completion":
+            return web.json_response(writing.whole_native())
         chat = request.path == "/v1/chat/completions"
         whole = writing.whole_chat() if chat else writing.whole_completion()
         kind = "chat.completion" if chat else "text_completion"

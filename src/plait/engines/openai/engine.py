@@ -141,6 +141,8 @@ class OpenAIEngine:
             raise UsageError(f"{self.base_url} cannot stop at token ids", hint="Stop at a string.")
         desk = Desk(self._link, server, self._word, self._count, self._learn_limit,
                     partial(self._tokenizer.settle, server))
+        if prompt.text:  # what goes on is no whole JSON
+            sampling = replace(sampling, schema=None)
         prompt = await self._as_text(server, prompt)
         async with self._place(server, prompt, sampling) as stay:
             sampling = replace(sampling, extra={**sampling.extra, **stay.fields})
@@ -189,7 +191,7 @@ class OpenAIEngine:
 
     async def _question(self, server: Server, prompt: Prompt, sampling: Sampling) -> Question:
         dialect = server.dialect
-        if prompt.text or not self._takes_schemas:  # what goes on is no whole JSON
+        if not self._takes_schemas:
             sampling = replace(sampling, schema=None)
         if prompt.messages:
             body = wire.chat_body(server.model, prompt, sampling, dialect, self._limit_name)
