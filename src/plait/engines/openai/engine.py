@@ -31,6 +31,7 @@ from plait.engines.openai.errors import NotThere
 from plait.engines.openai.forks import SLOT, Forks, Stay
 from plait.engines.openai.load import LoadGauge
 from plait.engines.openai.probe import Server, find_out
+from plait.engines.openai.siblings import Sibling, Siblings
 from plait.engines.openai.tokens import Tokenizer
 from plait.errors import EngineError, EngineRefused, UsageError
 from plait.interfaces import Capabilities, Load, Opening
@@ -71,6 +72,7 @@ class OpenAIEngine:
         self._takes_schemas = True
         self._thinks: bool | None = None
         self._forks: Forks | None = None
+        self._siblings = Siblings()
 
     def __repr__(self) -> str:
         return f"OpenAIEngine({self._link.where!r}, {self.model!r})"
@@ -181,8 +183,10 @@ class OpenAIEngine:
 
     def _place(
         self, server: Server, prompt: Prompt, sampling: Sampling
-    ) -> AbstractAsyncContextManager[Stay]:
+    ) -> AbstractAsyncContextManager[Stay | Sibling]:
         """Where a stream runs on a server that has to be told, and when it may begin."""
+        if not server.dialect.native:
+            return self._siblings.place(_whole(prompt))
         if not server.saves_slots or prompt.messages or not prompt.text or SLOT in sampling.extra:
             return nullcontext(Stay())
         if self._forks is None:
@@ -297,3 +301,8 @@ class OpenAIEngine:
 
     def _learn_limit(self, name: str) -> None:
         self._limit_name = name
+
+
+def _whole(prompt: Prompt) -> str:
+    """All that a prompt begins with, for comparing it with others."""
+    return "".join((*(f"{m.role}\n{m.content}\n" for m in prompt.messages), prompt.text))

@@ -214,7 +214,7 @@ class SlotBook:
                 continue
             slot.taken = state.busy
             other = slot.tokens and state.tokens is not None and state.tokens != slot.tokens
-            if state.busy or other:
+            if state.busy or other or state.task < 0:  # below 0: nothing ever ran on it
                 slot.text, slot.tokens = "", 0
 
     def forget(self) -> None:
