@@ -23,6 +23,8 @@ from tests.live import tiny_model
 HERE = Path(__file__).parent
 LIVE = HERE.parent.parent / ".live"
 PATIENCE = 240.0
+BLOCK = 32
+"""Tokens a block of vLLM's cache."""
 
 
 class Server:
@@ -85,10 +87,15 @@ def model_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def gguf_file() -> Path:
+def gguf_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model as llama.cpp loads it."""
-    path = LIVE / "models" / "tiny.gguf"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    return make_gguf(tmp_path_factory.mktemp("models"))
+
+
+def make_gguf(folder: Path) -> Path:
+    """Write the tiny model as llama.cpp loads it. Each session has its own: a server reads the
+    file while it runs, and one that is written anew under it would end it."""
+    path = folder / "tiny.gguf"
     subprocess.run([python_of("llamacpp"), HERE / "make_gguf.py", path], check=True)
     return path
 
@@ -110,8 +117,7 @@ def llamacpp(gguf_file: Path) -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
-def vllm(model_folder: Path) -> Iterator[Server]:
+def start_vllm(model_folder: Path) -> Server:
     """A vLLM server on the CPU, in float32 without compilation: exact and quick to start."""
     program = python_of("vllm").parent / "vllm"
     with socket.socket() as free:
@@ -122,12 +128,19 @@ def vllm(model_folder: Path) -> Iterator[Server]:
         "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
         "--max-model-len", str(tiny_model.WINDOW), "--max-num-seqs", "16",
         "--max-num-batched-tokens", "2048", "--enable-prefix-caching",
-        "--enable-prompt-tokens-details", "--enforce-eager", "--block-size", "32",
+        "--enable-prompt-tokens-details", "--enforce-eager", "--block-size", str(BLOCK),
         "--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
     server = Server("vllm", command, {
         "VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1"})
     server.wait_for_health(f"http://127.0.0.1:{port}")
+    return server
+
+
+@pytest.fixture(scope="session")
+def vllm(model_folder: Path) -> Iterator[Server]:
+    """A vLLM server for all tests."""
+    server = start_vllm(model_folder)
     yield server
     server.stop()
 

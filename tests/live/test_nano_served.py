@@ -58,7 +58,7 @@ def llamacpp_nano() -> Iterator[Server]:
     path = LIVE / "models" / "nano-f32.gguf"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_gguf(WEIGHTS, path, np.float32)
-    server = start_llamacpp(path, "--cache-type-k", "f32", "--cache-type-v", "f32")
+    server = start_llamacpp(path, "--f32")
     yield server
     server.stop()
 

@@ -24,13 +24,12 @@ ALIKE = 0.1
 
 @dataclass(eq=False, slots=True)
 class Held:
-    """One slot. ``tokens``: what it holds; ``prompt``: length of its last prompt."""
+    """One slot. ``tokens``: what it holds; ``task``: the last one that ran on it."""
 
     number: int
     tokens: list[str] = field(default_factory=list)
     busy: bool = False
     task: int = -1
-    prompt: int = 0
 
 
 class Slots:
@@ -63,7 +62,7 @@ class Slots:
         cached = min(_common(slot.tokens, prompt), max(0, len(prompt) - 1))
         self.read += len(prompt) - cached
         self._tasks += 1
-        slot.tokens, slot.task, slot.prompt = list(prompt), self._tasks, len(prompt)
+        slot.tokens, slot.task = list(prompt), self._tasks
         self.log.append(f"write {slot.number}")
         try:
             yield Work(cached, slot.tokens)
@@ -102,7 +101,7 @@ class Slots:
 
     def _list(self) -> list[dict[str, object]]:
         return [{"id": s.number, "is_processing": s.busy,
-                 **({"id_task": s.task, "n_prompt_tokens": s.prompt} if s.task >= 0 else {})}
+                 **({"id_task": s.task, "n_prompt_tokens": len(s.tokens)} if s.task >= 0 else {})}
                 for s in self.held]
 
     async def _take(self, wanted: object, prompt: Sequence[str]) -> Held:

@@ -70,17 +70,25 @@ def held(engine: OpenAIEngine) -> int:
 @pytest.mark.parametrize("count", [4, 8, 16])
 async def test_a_burst_reads_its_trunk_once(count: int) -> None:
     async with llamacpp() as (_, engine, slots):
-        cached = await burst(engine, count)
-        assert min(cached) > SIZE * 0.95
+        first, *others = sorted(await burst(engine, count))
+        assert first < SIZE * 0.05  # one of them has it on its account
+        assert min(others) > SIZE * 0.95
         assert slots.read < 1.2 * SIZE + 4 * count
         assert held(engine) == 0
 
 
 async def test_without_our_forks_it_is_read_as_often_as_there_are_slots() -> None:
-    slow = Reply(" well, so", seconds=0.1)
-    async with llamacpp(script=slow, path=False) as (upstream, engine, slots):
-        assert sum(await burst(engine, 8)) == 0
-        assert slots.read > 4 * SIZE
+    gate = anyio.Event()
+    script = Reply(" well, so", gate=gate)
+    async with llamacpp(script=script, path=False) as (upstream, engine, slots):
+        async def open_gate() -> None:
+            await upstream.until(lambda calls: calls.open == 8)
+            gate.set()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(open_gate)
+            assert sum(await burst(engine, 8)) == 0
+        assert slots.read > 8 * SIZE
         assert not any("id_slot" in body for body in upstream.bodies)
         assert engine._forks is None
 
@@ -142,9 +150,9 @@ async def test_slots_that_other_clients_take_are_left_to_them() -> None:
             await upstream.until(lambda calls: calls.open == 2)
             slots.log.clear()
             with anyio.fail_after(5):
-                cached = await burst(engine, 4)
+                cached = sorted(await burst(engine, 4))
             assert {what.split()[1] for what in slots.log} <= {"1", "3"}
-            assert min(cached) > SIZE * 0.95
+            assert cached[1] > SIZE * 0.95
             gate.set()
         await stranger.aclose()
 

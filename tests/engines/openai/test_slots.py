@@ -129,7 +129,7 @@ def test_a_slot_that_somebody_took_is_not_given_out_and_holds_nothing() -> None:
     run(book)
     home = claim.slot
     assert home is not None
-    book.release(claim, TRUNK, 50)
+    book.release(claim, TRUNK, (50, 60))
     book.see([Seen(n, busy=n == home.number, task=1, tokens=7) for n in range(2)])
     again, third = book.ask(TRUNK), book.ask(OTHER)
     run(book)
@@ -155,10 +155,10 @@ def test_a_slot_that_another_prompt_went_through_is_not_believed() -> None:
     book = SlotBook(1, FILES)
     claim = book.ask(TRUNK)
     run(book)
-    book.release(claim, TRUNK, 50)
-    book.see([Seen(0, busy=False, task=4, tokens=50)])
+    book.release(claim, TRUNK, (50, 60))
+    book.see([Seen(0, busy=False, task=4, tokens=55)])
     assert book.slots[0].text == TRUNK
-    book.see([Seen(0, busy=False, task=5, tokens=51)])
+    book.see([Seen(0, busy=False, task=5, tokens=61)])
     assert book.slots[0].text == ""
 
 

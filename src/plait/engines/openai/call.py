@@ -69,11 +69,11 @@ class Desk:
 class Call:
     """An async iterator over the chunks of one request. `close` it in the end, at any time.
 
-    ``saw`` is told of each chunk before the reader is.
+    ``saw`` is shown each chunk before the reader is, and says what that gets.
     """
 
     def __init__(
-        self, desk: Desk, question: Question, saw: Callable[[Chunk], None] = lambda chunk: None
+        self, desk: Desk, question: Question, saw: Callable[[Chunk], Chunk] = lambda chunk: chunk
     ) -> None:
         self._desk = desk
         self._question = question
@@ -116,8 +116,7 @@ class Call:
                     raise
                 chunk = await self._recover(error)
             if chunk is not None:
-                self._saw(chunk)
-                return chunk
+                return self._saw(chunk)
         raise StopAsyncIteration
 
     # --- reading -------------------------------------------------------------------------------

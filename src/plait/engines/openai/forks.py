@@ -23,6 +23,7 @@ import hashlib
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -214,6 +215,8 @@ class Forks:
         fresh = len(trunk.text) - common(slot.text, trunk.text)
         self._rates.read(fresh, anyio.current_time() - began)
         trunk.tokens = _number(reply, "tokens_evaluated")
+        if slot.holder is not None:
+            slot.holder.read = _number(reply.get("timings"), "prompt_n")
 
     async def _save(self, slot: Slot, trunk: Trunk) -> None:
         """Let the server save a trunk. It is lost if the slot holds less than it should."""
@@ -276,20 +279,26 @@ class Stay:
         slot = self._claim.slot if self._claim is not None else None
         return {} if slot is None else {SLOT: slot.number}
 
-    def saw(self, chunk: Chunk) -> None:
-        """The stream has come so far."""
+    def saw(self, chunk: Chunk) -> Chunk:
+        """The stream has come so far. A trunk that was read for it beforehand was not cached."""
         if self._last is None:
             self._first = anyio.current_time()
         self._texts.append(chunk.text)
         self._last = chunk
+        read = self._claim.read if self._claim is not None else 0
+        if chunk.usage is None or not read:
+            return chunk
+        cached = max(0, chunk.usage.cached - read)
+        return replace(chunk, usage=replace(chunk.usage, cached=cached))
 
-    def left(self) -> tuple[str, int]:
-        """What the slot holds now, and the length of its prompt in tokens; empty and 0 where a
+    def left(self) -> tuple[str, tuple[int, int] | None]:
+        """What the slot holds now, and of how many tokens at least and at most; empty where a
         stream that was left has perhaps not read its prompt."""
         if self._claim is None or self._last is None:
-            return "", 0
+            return "", None
         usage = self._last.usage
-        return "".join((self._claim.text, *self._texts)), usage.prompt if usage else 0
+        text = "".join((self._claim.text, *self._texts))
+        return text, (usage.prompt, usage.prompt + usage.generated) if usage else None
 
     @property
     def reading(self) -> tuple[int, float]:

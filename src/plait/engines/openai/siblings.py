@@ -49,11 +49,12 @@ class Sibling:
 
     fields: dict[str, object] = {}  # noqa: RUF012 - it adds nothing to any request
 
-    def saw(self, chunk: Chunk) -> None:
+    def saw(self, chunk: Chunk) -> Chunk:
         """The stream has come so far."""
         self._texts.append(chunk.text)
         self.last = chunk
         self.begun.set()
+        return chunk
 
     @property
     def whole(self) -> str:

@@ -38,12 +38,13 @@ Then = Literal["here", "anywhere", "wait"]
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """``text``: what it holds, as far as is known. ``tokens``: length of the last prompt on it, 0
-    if unknown. ``taken``: somebody else's stream is on it. ``used``: when it was, in turns."""
+    """``text``: what it holds, as far as is known. ``tokens``: of how many tokens, at least and at
+    most; None if unknown. ``taken``: somebody else's stream is on it. ``used``: when it was, in
+    turns."""
 
     number: int
     text: str = ""
-    tokens: int = 0
+    tokens: tuple[int, int] | None = None
     used: int = 0
     holder: Claim | None = None
     taken: bool = False
@@ -53,7 +54,8 @@ class Slot:
 class Claim:
     """One stream that wants a slot, or has one. ``placed``: it may begin; without a slot, wherever
     the server likes. ``expected``: characters of its text that its slot should hold by then;
-    ``copied``: they were put there for it."""
+    ``copied``: they were put there for it. ``read``: tokens that the server read on its account
+    before it began."""
 
     text: str
     session: str = ""
@@ -63,6 +65,7 @@ class Claim:
     gone: bool = False
     expected: int = 0
     copied: bool = False
+    read: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -100,7 +103,7 @@ class Placing:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the server says of a slot: is it at work, its last task, the length of its prompt."""
+    """What the server says of a slot: is it at work, its last task, how many tokens it holds."""
 
     number: int
     busy: bool
@@ -159,9 +162,11 @@ class SlotBook:
         self._queues.setdefault(session, deque()).append(claim)
         return claim
 
-    def release(self, claim: Claim, text: str = "", tokens: int = 0) -> None:
-        """The stream is over, or will not be. Its slot holds ``text``, of which ``tokens`` were
-        the prompt; empty and 0 if unknown."""
+    def release(
+        self, claim: Claim, text: str = "", tokens: tuple[int, int] | None = None
+    ) -> None:
+        """The stream is over, or will not be. Its slot holds ``text`` (empty: unknown), which has
+        at least and at most so many ``tokens``."""
         if claim.placing is not None:
             claim.gone = True  # its slot is being filled; `done` frees it
             return
@@ -177,7 +182,9 @@ class SlotBook:
             if not queue:
                 del self._queues[claim.session]
 
-    def _free(self, slot: Slot, text: str = "", tokens: int = 0) -> None:
+    def _free(
+        self, slot: Slot, text: str = "", tokens: tuple[int, int] | None = None
+    ) -> None:
         self._turn += 1
         slot.holder, slot.text, slot.tokens, slot.used = None, text, tokens, self._turn
 
@@ -213,15 +220,16 @@ class SlotBook:
             if slot.holder is not None:
                 continue
             slot.taken = state.busy
-            other = slot.tokens and state.tokens is not None and state.tokens != slot.tokens
+            other = slot.tokens is not None and state.tokens is not None and not (
+                slot.tokens[0] <= state.tokens <= slot.tokens[1])
             if state.busy or other or state.task < 0:  # below 0: nothing ever ran on it
-                slot.text, slot.tokens = "", 0
+                slot.text, slot.tokens = "", None
 
     def forget(self) -> None:
         """Nothing that was known of the server's memory holds any longer."""
         for slot in self.slots:
             if slot.holder is None:
-                slot.text, slot.tokens = "", 0
+                slot.text, slot.tokens = "", None
         for trunk in self._trunks:
             trunk.lost = True
 
