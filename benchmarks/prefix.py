@@ -103,8 +103,10 @@ async def measure(
         await engine.aclose()
     shared = [answers[f"0.{n}"].prompt - (lengths[n] or 0) for n in range(count)]
     servable = [n // block * block for n in shared]
-    found.servable += sum(servable) - (max(servable) if cold else 0)
-    found.served += sum(min(answers[f"0.{n}"].cached, servable[n]) for n in range(count))
+    served = [min(answers[f"0.{n}"].cached, servable[n]) for n in range(count)]
+    reader = {served.index(min(served))} if cold else set()
+    found.servable += sum(n for child, n in enumerate(servable) if child not in reader)
+    found.served += sum(n for child, n in enumerate(served) if child not in reader)
     found.seconds.append(method.seconds)
 
 

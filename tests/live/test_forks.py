@@ -64,7 +64,7 @@ async def plain(url: str, count: int, question: str = TRUNK) -> list[str]:
             prompt = replace(opening.prompt, text=f"{opening.prompt.text}<Thread>{n}:")
             sampling = Sampling(max_tokens=12, ignore_eos=True, extra={"cache_prompt": False})
             async with engine.stream(prompt, sampling) as stream:
-                texts.append(f"<Thread>{n}:" + "".join([chunk.text async for chunk in stream]))
+                texts.append("".join([chunk.text async for chunk in stream]))
     return texts
 
 
