@@ -17,7 +17,7 @@ from plait.engines.openai import OpenAIEngine
 from tests.live.conftest import Server, start_llamacpp
 
 pytestmark = [pytest.mark.live, pytest.mark.anyio, pytest.mark.timeout(300)]
-TRUNK = "the thing and another one, in the end and on the other hand; " * 14
+TRUNK = " ".join(f"the thing {n * n} and another" for n in range(36))
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +56,18 @@ async def fork(engine: OpenAIEngine, count: int, question: str = TRUNK) -> tuple
 
 
 async def plain(url: str, count: int, question: str = TRUNK) -> list[str]:
-    """The texts as a server writes them that is asked one by one, from an empty slot each."""
-    texts = []
+    """The texts as a server writes them that is asked one by one, nothing cached."""
     async with engine_at(url, forks=False) as engine:
-        opening = await engine.open(Request(question), None)
-        for n in range(count):
+        async def write(asked: str, n: int) -> str:
+            opening = await engine.open(Request(asked), None)
             prompt = replace(opening.prompt, text=f"{opening.prompt.text}<Thread>{n}:")
             sampling = Sampling(max_tokens=12, ignore_eos=True, extra={"cache_prompt": False})
             async with engine.stream(prompt, sampling) as stream:
-                texts.append("".join([chunk.text async for chunk in stream]))
+                return "".join([chunk.text async for chunk in stream])
+
+        texts = [await write(question, n) for n in range(count)]
+        other = await write("quite another text " * 40, 0)
+        assert other not in texts, "a text that is always the same would prove nothing"
     return texts
 
 
@@ -145,7 +148,7 @@ async def test_files_that_another_text_is_in_cost_time_and_not_the_text(
             return await act(slot, action, trunk, count)
 
         engine._forks._act = swapped  # type: ignore[union-attr, method-assign]
-        _, texts = await fork(engine, 7, question)
+        _, texts = await fork(engine, 8, question)
         assert texts == expected
 
 
