@@ -92,11 +92,11 @@ def gguf_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_gguf(tmp_path_factory.mktemp("models"))
 
 
-def make_gguf(folder: Path) -> Path:
-    """Write the tiny model as llama.cpp loads it. Each session has its own: a server reads the
-    file while it runs, and one that is written anew under it would end it."""
+def make_gguf(folder: Path, *flags: str) -> Path:
+    """Write the tiny model as llama.cpp loads it (``--f32``: in full precision). Each session has
+    its own: a server reads the file while it runs, and one that is written anew would end it."""
     path = folder / "tiny.gguf"
-    subprocess.run([python_of("llamacpp"), HERE / "make_gguf.py", path], check=True)
+    subprocess.run([python_of("llamacpp"), HERE / "make_gguf.py", path, *flags], check=True)
     return path
 
 

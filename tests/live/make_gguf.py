@@ -1,6 +1,6 @@
-"""Writes the model of `tiny_model` as a GGUF file (F16), for llama.cpp.
+"""Writes the model of `tiny_model` as a GGUF file (F16, or F32 with ``--f32``), for llama.cpp.
 
-    python tests/live/make_gguf.py FILE          needs gguf, numpy and safetensors
+    python tests/live/make_gguf.py FILE [--f32]      needs gguf, numpy and safetensors
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def interleaved(matrix: np.ndarray, heads: int) -> np.ndarray:
         rows, columns)
 
 
-def main(path: Path) -> None:
+def main(path: Path, *, exact: bool = False) -> None:
     """Write the file."""
     writer = gguf.GGUFWriter(path, "llama")
     words = tiny.vocabulary()
@@ -38,7 +38,8 @@ def main(path: Path) -> None:
     writer.add_rope_dimension_count(head)
     writer.add_rope_freq_base(10000.0)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    writer.add_file_type(
+        gguf.LlamaFileType.ALL_F32 if exact else gguf.LlamaFileType.MOSTLY_F16)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(words)
@@ -59,7 +60,7 @@ def main(path: Path) -> None:
             value = interleaved(value, tiny.HEADS)
         if "k_proj" in key:
             value = interleaved(value, tiny.KV_HEADS)
-        writer.add_tensor(name, value.astype(np.float16) if value.ndim > 1 else value)
+        writer.add_tensor(name, value.astype(np.float16) if value.ndim > 1 and not exact else value)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -67,4 +68,4 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), exact="--f32" in sys.argv[2:])

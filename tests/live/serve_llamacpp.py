@@ -3,8 +3,8 @@
     python tests/live/serve_llamacpp.py FILE [--slots N] [--save DIR] [--unified] ...
 
 ``--save``: slots can be saved to files there. ``--unified``: one memory for all slots, out of
-which idle ones are moved. ``--f32``: that memory in full precision. ``--special``:
-special tokens are shown. Needs xllamacpp.
+which idle ones are moved. ``--f32``: full precision, so that a text does not depend on
+what else is in its batch. ``--special``: special tokens are shown. Needs xllamacpp.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def main() -> None:
     settings.cache_ram_mib = 8192 if options.unified else 0
     if options.f32:
         settings.cache_type_k = settings.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+        settings.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
     settings.endpoint_metrics = settings.endpoint_slots = True
     settings.slot_save_path = options.save and options.save.rstrip("/") + "/"

@@ -14,7 +14,7 @@ from benchmarks.prefix import Burst
 from plait import solve
 from plait.core import Plan, Prompt, Request, Sampling
 from plait.engines.openai import OpenAIEngine
-from tests.live.conftest import Server, start_llamacpp
+from tests.live.conftest import Server, make_gguf, start_llamacpp
 
 pytestmark = [pytest.mark.live, pytest.mark.anyio, pytest.mark.timeout(300)]
 TRUNK = " ".join(f"the thing {n * n} and another" for n in range(36))
@@ -26,9 +26,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def saving(gguf_file: Path, folder: Path) -> Iterator[Server]:
+def exact_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_gguf(tmp_path_factory.mktemp("exact"), "--f32")
+
+
+@pytest.fixture(scope="module")
+def saving(exact_file: Path, folder: Path) -> Iterator[Server]:
     """A llama.cpp with eight slots that can be saved."""
-    server = start_llamacpp(gguf_file, "--slots", "8", "--save", str(folder))
+    server = start_llamacpp(exact_file, "--f32", "--slots", "8", "--save", str(folder))
     yield server
     server.stop()
 
@@ -164,17 +169,20 @@ async def test_cancelling_in_the_middle_leaves_the_slots_free(saving: Server) ->
     assert texts == await plain(saving.url, 8, f"after that, {TRUNK}")
 
 
-async def test_a_server_without_a_path_for_slots_works_as_before(llamacpp: Server) -> None:
-    async with engine_at(llamacpp.url) as engine:
+async def test_a_server_without_a_path_for_slots_works_as_before(exact_file: Path) -> None:
+    server = start_llamacpp(exact_file, "--f32")
+    async with engine_at(server.url) as engine:
         _, texts = await fork(engine, 6)
         assert engine._forks is None
-    assert texts == await plain(llamacpp.url, 6)
+    assert texts == await plain(server.url, 6)
+    server.stop()
 
 
 async def test_a_server_that_moves_idle_slots_out_of_its_memory_is_left_alone(
-    gguf_file: Path, tmp_path: Path
+    exact_file: Path, tmp_path: Path
 ) -> None:
-    server = start_llamacpp(gguf_file, "--slots", "8", "--unified", "--save", str(tmp_path))
+    server = start_llamacpp(
+        exact_file, "--f32", "--slots", "8", "--unified", "--save", str(tmp_path))
     async with engine_at(server.url) as engine:
         for n in range(4):
             await fork(engine, 4, f"{n} {TRUNK}")
