@@ -129,11 +129,11 @@ async def compare(url: str, ways: dict[str, bool], options: argparse.Namespace, 
 @contextmanager
 def llamacpp() -> Iterator[str]:
     """A llama.cpp with 16 slots that can be saved."""
-    from tests.live.conftest import make_gguf, start_llamacpp
+    from tests.live.conftest import start_llamacpp, tiny_gguf
 
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        server = start_llamacpp(make_gguf(Path(folder)), "--slots", "16", "--save", folder)
+        server = start_llamacpp(tiny_gguf(Path(folder)), "--slots", "16", "--save", folder)
         try:
             yield server.url
         finally:
@@ -144,11 +144,11 @@ def llamacpp() -> Iterator[str]:
 def vllm() -> Iterator[str]:
     """A vLLM on the CPU."""
     from tests.live import tiny_model
-    from tests.live.conftest import LIVE, start_vllm
+    from tests.live.conftest import LIVE, start_tiny_vllm
 
     folder = LIVE / "models" / "tiny"
     tiny_model.save(folder)
-    server = start_vllm(folder)
+    server = start_tiny_vllm(folder)
     try:
         yield server.url
     finally:

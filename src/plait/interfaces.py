@@ -45,6 +45,8 @@ class Capabilities:
     window: int | None = None
     slots: int | None = None
     """Streams that it serves at once without queueing, None if unknown."""
+    kv_tokens: int | None = None
+    """Tokens that all contexts together may hold, None if unknown."""
     server: str = ""
     """What kind of server it is on, as far as that is known; empty for an embedded engine."""
     shows_special: bool = True

@@ -18,7 +18,9 @@ from urllib.error import URLError
 
 import pytest
 
+from plait.engines.nano import WEIGHTS
 from tests.live import tiny_model
+from training.gguf import write_gguf
 
 HERE = Path(__file__).parent
 LIVE = HERE.parent.parent / ".live"
@@ -89,14 +91,16 @@ def model_folder() -> Path:
 @pytest.fixture(scope="session")
 def gguf_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model as llama.cpp loads it."""
-    return make_gguf(tmp_path_factory.mktemp("models"))
+    return tiny_gguf(tmp_path_factory.mktemp("models"))
 
 
-def make_gguf(folder: Path, *flags: str) -> Path:
-    """Write the tiny model as llama.cpp loads it (``--f32``: in full precision). Each session has
-    its own: a server reads the file while it runs, and one that is written anew would end it."""
+def tiny_gguf(folder: Path, kind: str = "F16") -> Path:
+    """Write the tiny model as llama.cpp loads it. Each session has its own: a server reads the
+    file while it runs, and one that is written anew would end it."""
+    saved = folder / "tiny"
+    tiny_model.save(saved)
     path = folder / "tiny.gguf"
-    subprocess.run([python_of("llamacpp"), HERE / "make_gguf.py", path, *flags], check=True)
+    write_gguf(saved, path, kind, name="tiny")
     return path
 
 
@@ -117,30 +121,36 @@ def llamacpp(gguf_file: Path) -> Iterator[Server]:
     server.stop()
 
 
-def start_vllm(model_folder: Path) -> Server:
+def start_vllm(name: str, folder: Path, *flags: str) -> Server:
     """A vLLM server on the CPU, in float32 without compilation: exact and quick to start."""
     program = python_of("vllm").parent / "vllm"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [
-        str(program), "serve", str(model_folder), "--served-model-name", "tiny",
+        str(program), "serve", str(folder), "--served-model-name", name,
         "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
-        "--max-model-len", str(tiny_model.WINDOW), "--max-num-seqs", "16",
-        "--max-num-batched-tokens", "2048", "--enable-prefix-caching",
-        "--enable-prompt-tokens-details", "--enforce-eager", "--block-size", str(BLOCK),
-        "--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
-    server = Server("vllm", command, {
+        "--max-num-seqs", "16", "--max-num-batched-tokens", "2048", "--enable-prefix-caching",
+        "--enforce-eager", "--block-size", str(BLOCK), *flags]
+    server = Server(f"vllm-{name}", command, {
         "VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1"})
     server.wait_for_health(f"http://127.0.0.1:{port}")
     return server
 
 
+def start_tiny_vllm(model_folder: Path) -> Server:
+    """The tiny model on vLLM, with reports of cached tokens and calls of tools."""
+    return start_vllm(
+        "tiny", model_folder, "--max-model-len", str(tiny_model.WINDOW),
+        "--enable-prompt-tokens-details", "--enable-auto-tool-choice", "--tool-call-parser",
+        "hermes")
+
+
 @pytest.fixture(scope="session")
 def vllm(model_folder: Path) -> Iterator[Server]:
-    """A vLLM server for all tests."""
-    server = start_vllm(model_folder)
+    """The tiny model on vLLM."""
+    server = start_tiny_vllm(model_folder)
     yield server
     server.stop()
 
@@ -151,3 +161,29 @@ def server(request: pytest.FixtureRequest) -> Server:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Server)
     return found
+
+
+@pytest.fixture(scope="session")
+def vllm_nano() -> Iterator[Server]:
+    """plait-nano on vLLM."""
+    server = start_vllm("plait-nano", WEIGHTS)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def nano_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """plait-nano as a user writes it."""
+    path = tmp_path_factory.mktemp("models") / "nano.gguf"
+    write_gguf(WEIGHTS, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def llamacpp_nano(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """plait-nano on llama.cpp, in float32: products of float16 weights are less exact."""
+    path = tmp_path_factory.mktemp("models") / "nano-f32.gguf"
+    write_gguf(WEIGHTS, path, "F32")
+    server = start_llamacpp(path, "--exact")
+    yield server
+    server.stop()

@@ -2,9 +2,12 @@
 
     python tests/live/serve_llamacpp.py FILE [--slots N] [--save DIR] [--unified] ...
 
-``--save``: slots can be saved to files there. ``--unified``: one memory for all slots, out of
-which idle ones are moved. ``--f32``: full precision, so that a text does not depend on
-what else is in its batch. ``--special``: special tokens are shown. Needs xllamacpp.
+A slot has 4,096 tokens; there are 4 unless N says otherwise. ``--save``: slots can be saved to
+files there. ``--unified``: one memory for all slots, out of which idle ones are moved.
+``--exact``: attention and its memory in float32, so that (of a file in float32) a text does not
+depend on what else is in its batch. ``--special``: special tokens stay in the text.
+
+Needs xllamacpp.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import signal
 
 import xllamacpp
 
-WINDOW = 4096
+SLOT_TOKENS = 4096
 
 
 def main() -> None:
@@ -23,16 +26,16 @@ def main() -> None:
     parser.add_argument("file")
     parser.add_argument("--special", action="store_true")
     parser.add_argument("--unified", action="store_true")
-    parser.add_argument("--f32", action="store_true")
+    parser.add_argument("--exact", action="store_true")
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--save", default="")
     options = parser.parse_args()
     settings = xllamacpp.CommonParams()
     settings.model.path = options.file
-    settings.n_ctx, settings.n_parallel = options.slots * WINDOW, options.slots
+    settings.n_ctx, settings.n_parallel = SLOT_TOKENS * options.slots, options.slots
     settings.kv_unified = settings.cache_idle_slots = options.unified
     settings.cache_ram_mib = 8192 if options.unified else 0
-    if options.f32:
+    if options.exact:
         settings.cache_type_k = settings.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
         settings.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1

@@ -14,7 +14,7 @@ from benchmarks.prefix import Burst
 from plait import solve
 from plait.core import Plan, Prompt, Request, Sampling
 from plait.engines.openai import OpenAIEngine
-from tests.live.conftest import Server, make_gguf, start_llamacpp
+from tests.live.conftest import Server, start_llamacpp, tiny_gguf
 
 pytestmark = [pytest.mark.live, pytest.mark.anyio, pytest.mark.timeout(300)]
 TRUNK = " ".join(f"the thing {n * n} and another" for n in range(36))
@@ -27,13 +27,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exact_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_gguf(tmp_path_factory.mktemp("exact"), "--f32")
+    return tiny_gguf(tmp_path_factory.mktemp("exact"), "F32")
 
 
 @pytest.fixture(scope="module")
 def saving(exact_file: Path, folder: Path) -> Iterator[Server]:
     """A llama.cpp with eight slots that can be saved."""
-    server = start_llamacpp(exact_file, "--f32", "--slots", "8", "--save", str(folder))
+    server = start_llamacpp(exact_file, "--exact", "--slots", "8", "--save", str(folder))
     yield server
     server.stop()
 
@@ -170,7 +170,7 @@ async def test_cancelling_in_the_middle_leaves_the_slots_free(saving: Server) ->
 
 
 async def test_a_server_without_a_path_for_slots_works_as_before(exact_file: Path) -> None:
-    server = start_llamacpp(exact_file, "--f32")
+    server = start_llamacpp(exact_file, "--exact")
     async with engine_at(server.url) as engine:
         _, texts = await fork(engine, 6)
         assert engine._forks is None
@@ -182,7 +182,7 @@ async def test_a_server_that_moves_idle_slots_out_of_its_memory_is_left_alone(
     exact_file: Path, tmp_path: Path
 ) -> None:
     server = start_llamacpp(
-        exact_file, "--f32", "--slots", "8", "--unified", "--save", str(tmp_path))
+        exact_file, "--exact", "--slots", "8", "--unified", "--save", str(tmp_path))
     async with engine_at(server.url) as engine:
         for n in range(4):
             await fork(engine, 4, f"{n} {TRUNK}")

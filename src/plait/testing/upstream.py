@@ -16,7 +16,8 @@ body is kept.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
@@ -25,7 +26,8 @@ import anyio
 import orjson
 from aiohttp import web
 
-from plait.testing.replies import EOS, Body, Dialect, Reply, Writing
+from plait.testing.queue import Queue
+from plait.testing.replies import EOS, Body, Dialect, Reply, Writing, by_choice, nonsense
 from plait.testing.scripted import cut_pieces
 from plait.testing.slots import Slots
 
@@ -48,13 +50,16 @@ class Upstream:
     """See the module's docstring.
 
     ``script``: one reply for all calls, a list of them (the last one repeats), or a function of
-    the request's body. ``template`` False: the model has no chat template.
+    the request's body. ``template`` False: the model has no chat template. ``slots``: calls that
+    are written at once, others wait (None: all are; four of a llama.cpp). ``hears`` False: a client
+    that leaves is not noticed before something is sent to it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what servers differ in
         self, script: Script | Reply | str | Sequence[Reply | str], *, dialect: Dialect = "vllm",
         models: Sequence[str] = ("tiny",), window: int = 4096, template: bool = True,
-        known_by_owner: bool = True, key: str | None = None,
+        known_by_owner: bool = True, key: str | None = None, slots: int | None = None,
+        hears: bool = True,
     ) -> None:
         self.script = script
         """What is written on the next calls; may be set anew between them."""
@@ -67,6 +72,8 @@ class Upstream:
         self._ids: dict[str, int] = {}
         self._words: list[str] = []
         self._changed = anyio.Event()
+        self._queue = Queue(slots)
+        self._hears = hears
         self._replies = 0
         self._runner: web.AppRunner | None = None
         self.calls = Calls()
@@ -87,8 +94,12 @@ class Upstream:
         """Paths that are not there."""
         self.failing: dict[str, int] = {}
         """Paths that answer with this status."""
-        self.slots = Slots(4, path=False)
+        self.slots = Slots(slots or 4, path=False)
         """Those of a llama.cpp; may be replaced before the first call."""
+        self.ignored: set[str] = set()
+        """Fields of a question that it does not know, and reads over."""
+        self.refused: set[str] = set()
+        """Fields of a question that it refuses."""
         self.strict = False
         """True: a model that is not among those it serves is refused."""
         self.answers: dict[str, object] = {}
@@ -105,7 +116,7 @@ class Upstream:
         """Begin to serve; ``port`` 0: a free one."""
         app = web.Application(client_max_size=2**26)
         app.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None,
+        self._runner = web.AppRunner(app, handler_cancellation=self._hears, access_log=None,
                                      shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port)
@@ -148,6 +159,10 @@ class Upstream:
             self._ids[piece] = len(self._words)
             self._words.append(piece)
         return self._ids[piece]
+
+    def word(self, token: int) -> str:
+        """The text of a token; something for those that no text has been cut into yet."""
+        return self._words[token] if token < len(self._words) else f" {token}"
 
     def render(self, messages: Sequence[Body], open_end: bool = False) -> str:
         """``messages`` in this model's chat template."""
@@ -238,7 +253,7 @@ class Upstream:
         script = self.script
         if callable(script):
             if isinstance(body.get("prompt"), list):  # a script reads text
-                body = {**body, "prompt": "".join(self._words[i] for i in body["prompt"])}
+                body = {**body, "prompt": "".join(map(self.word, body["prompt"]))}
             found = script(body)
         elif isinstance(script, (str, Reply)):
             found = script
@@ -258,20 +273,14 @@ class Upstream:
             if refusal is not None:
                 how = "refused"
                 return refusal
+            body = {name: value for name, value in body.items() if name not in self.ignored}
             reply = self._reply(body, number)
             if reply.status != 200:
                 how = "refused"
                 return web.Response(status=reply.status, headers=dict(reply.headers),
                                     body=orjson.dumps(reply.error))
-            if self._dialect != "llamacpp":
+            async with self._turn(reply, body) as reply:
                 response, whole = await self._answer(request, reply, body)
-            else:
-                prompt = body.get("prompt", "")
-                tokens = self._cut(prompt) if isinstance(prompt, str) else list(map(str, prompt))
-                async with self.slots.at_work(body.get("id_slot"), tokens) as work:
-                    reply = replace(reply, cached=reply.cached or work.cached)
-                    response, whole = await self._answer(request, reply, body)
-                    work.tokens.extend(cut_pieces("".join(reply.text)))
             how = "finished" if whole else "failed"
             return response
         except (asyncio.CancelledError, ConnectionError):
@@ -280,6 +289,19 @@ class Upstream:
         finally:
             self._count(how)
             self._count("open", -1)
+
+    @asynccontextmanager
+    async def _turn(self, reply: Reply, body: Body) -> AsyncIterator[Reply]:
+        """Wait until ``reply`` may be written; it then says what was cached."""
+        if self._dialect != "llamacpp":
+            async with self._queue.turn(body.get("priority") or 0):
+                yield reply
+            return
+        prompt = body.get("prompt", "")
+        tokens = self._cut(prompt) if isinstance(prompt, str) else list(map(str, prompt))
+        async with self.slots.at_work(body.get("id_slot"), tokens) as work:
+            yield replace(reply, cached=reply.cached or work.cached)
+            work.tokens.extend(cut_pieces("".join(reply.text)))
 
     async def _answer(
         self, request: web.Request, reply: Reply, body: Body
@@ -293,9 +315,11 @@ class Upstream:
         return response, await self._write(request, response, reply, body)
 
     def _refusal(self, path: str, body: Body) -> web.Response | None:
+        if refused := self.refused & body.keys():
+            return _refuse(400, f"unknown field: {min(refused)}")
         if body.get("tools") and not self.tools:
             return _refuse(400, NO_TOOLS)
-        if wrong := _nonsense(body, chat="chat" in path):
+        if wrong := nonsense(body, chat="chat" in path):
             return _refuse(400, wrong)
         limit = body.get("max_tokens")
         if not (limit is None or (isinstance(limit, int) and limit > 0)):
@@ -344,6 +368,7 @@ class Upstream:
 
         sent = 0
         loop = asyncio.get_running_loop()
+        await asyncio.sleep(reply.first)
         began, pieces = loop.time(), max(1, len(cut_pieces("".join(reply.text))))
         events = self._events(request.path, reply, body) if reply.raw is None else reply.raw
         for event in events:
@@ -374,39 +399,16 @@ class Upstream:
         else:
             objects, around = writing.chat(), self._envelope(body, "chat.completion.chunk")
         for data in objects:
-            for one in _by_choice(data, body):
+            for one in by_choice(data, body):
                 yield b"data: " + orjson.dumps({**around, **one}) + b"\n\n"
         self.usages.append(writing.usage())
         if reply.done and path != "/completion":
             yield b"data: [DONE]\n\n"
 
 
-def _nonsense(body: Body, *, chat: bool) -> str:
-    """What no server could read of a question; empty if there is no such thing."""
-    messages, prompt = body.get("messages"), body.get("prompt", "")
-    if chat and not (isinstance(messages, list) and messages and all(
-            isinstance(m, dict) and "role" in m and isinstance(m.get("content"), str | list | None)
-            for m in messages)):
-        return "messages: a list of messages is wanted"
-    if not isinstance(prompt, str) and not (
-            isinstance(prompt, list) and all(isinstance(p, int | str) for p in prompt)):
-        return "prompt: text, or a list of texts or of token ids, is wanted"
-    return ""
-
-
 def _refuse(status: int, why: str) -> web.Response:
     return web.json_response({"error": {"message": why, "type": "invalid_request_error",
                                         "param": None, "code": status}}, status=status)
-
-
-def _by_choice(data: dict[str, object], body: Body) -> Iterator[dict[str, object]]:
-    """An object of a stream, once for each of the ``n`` choices that were asked for."""
-    choices = data.get("choices")
-    if not choices or not isinstance(choices, list):
-        yield data
-        return
-    for index in range(max(1, int(body.get("n") or 1))):
-        yield {**data, "choices": [{**choices[0], "index": index}]}
 
 
 def _called(message: Body) -> str:

@@ -8,7 +8,7 @@ from plait.core.reading import after_thinking
 from plait.engines.openai import OpenAIEngine
 from plait.engines.openai.dialects import LLAMACPP, VLLM
 from plait.engines.openai.load import read_metrics
-from plait.engines.openai.opening import read_apr_answer
+from plait.engines.opening import read_apr_answer
 from plait.errors import EngineRefused, UsageError
 from plait.interfaces import Load
 from tests.engines.openai.help import chunks_of, served

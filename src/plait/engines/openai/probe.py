@@ -99,12 +99,21 @@ async def _llamacpp(link: Link, name: str) -> Server:
         LLAMACPP, name, _whole(window), _whole(props.get("total_slots")),
         eos=eos if isinstance(eos, str) and eos else None,
         has_template=bool(props.get("chat_template", True)),
-        file=str(props.get("model_path", "")), saves_slots=await _saves_slots(link))
+        file=str(props.get("model_path", "")), saves_slots=await _can_copy(link))
 
 
-async def _saves_slots(link: Link) -> bool:
-    """Does a llama.cpp server show its slots, and save them? Asked by an action that there is none
-    of: a server that was started without a path for slots does not even look at it."""
+async def _can_copy(link: Link) -> bool:
+    """`saves_slots`; no where it cannot be told."""
+    try:
+        return await saves_slots(link)
+    except EngineError:
+        return False
+
+
+async def saves_slots(link: Link) -> bool:
+    """Does a llama.cpp server show its slots, and save and restore them? Asked by an action that
+    there is none of: a server that was started without a path for slots does not even look at it,
+    and no slot is touched. Raises `EngineError` if it cannot be told."""
     try:
         await link.call("/slots")
         await link.call("/slots/0?action=none", {})
@@ -112,8 +121,6 @@ async def _saves_slots(link: Link) -> bool:
         return False
     except EngineRefused:
         return True
-    except EngineError:
-        return False
     return False
 
 

@@ -1,0 +1,94 @@
+"""What only a server behind HTTP can be asked: its version, its memory, and fields of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import orjson
+
+from plait.core import Finding
+from plait.engines.openai import OpenAIEngine
+from plait.engines.openai.probe import saves_slots
+from plait.engines.openai.sse import Decoder
+from plait.errors import EngineError
+from plait.survey.asking import TEXT
+from plait.survey.checks import Look
+
+_CACHE = re.compile(r"^vllm:cache_config_info\{(.*)\}", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+
+
+async def version(engine: OpenAIEngine) -> str:
+    """What the server says of its version; empty where it does not."""
+    for path, name in (("/version", "version"), ("/props", "build_info"),
+                       ("/server_info", "version")):
+        if isinstance(found := (await _object(engine, path)).get(name), str):
+            return found
+    return ""
+
+
+async def kv_tokens(engine: OpenAIEngine) -> int | None:
+    """Tokens that all contexts of the server together may hold; None where it does not say.
+
+    llama.cpp shares them out to its slots, whose windows say the same.
+    """
+    found = (await _object(engine, "/server_info")).get("max_total_num_tokens")  # SGLang
+    if isinstance(found, int):
+        return found
+    try:
+        page = str(await engine.link.call("/metrics"))
+    except EngineError:
+        return None
+    labels = dict(_LABEL.findall(match[1])) if (match := _CACHE.search(page)) else {}
+    try:
+        if "kv_cache_size_tokens" in labels:
+            return int(labels["kv_cache_size_tokens"])
+        return int(labels["num_gpu_blocks"]) * int(labels["block_size"])
+    except (KeyError, ValueError):
+        return None
+
+
+async def continuous_usage(look: Look, engine: OpenAIEngine) -> Finding:
+    """Does a stream say with each chunk how many tokens it has come to?"""
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    body = {"model": engine.model, "stream": True, "max_tokens": 4, "stream_options": options}
+    path, asked = ("/v1/completions", {"prompt": TEXT}) if look.asker.plain else (
+        "/v1/chat/completions", {"messages": [{"role": "user", "content": TEXT}]})
+    counts = 0
+    decoder, at_end = Decoder(), False
+    async with await engine.link.open(path, {**body, **asked}) as reply:
+        while not at_end:
+            data = await engine.link.read(reply)
+            at_end = not data
+            for event in decoder.feed(data) if data else decoder.close():
+                counts += _counts(event.data)
+    look.asker.generated += 4
+    if counts > 1:
+        return Finding(True, f"{counts} chunks said how many tokens there are")
+    return Finding(False, "at most the last chunk says how many tokens there are")
+
+
+def _counts(data: str) -> bool:
+    """Does an object of a stream count its tokens?"""
+    try:
+        found = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(found, Mapping) and isinstance(found.get("usage"), Mapping)
+
+
+async def slot_files(engine: OpenAIEngine) -> Finding:
+    """May slots of llama.cpp be saved and restored, as forks do?"""
+    if await saves_slots(engine.link):
+        return Finding(True, "slots can be saved to a file and restored")
+    return Finding(False, "slots cannot be saved")
+
+
+async def _object(engine: OpenAIEngine, path: str) -> Mapping[str, object]:
+    """The object at ``path``; empty if there is none."""
+    try:
+        found = await engine.link.call(path)
+    except EngineError:
+        return {}
+    return found if isinstance(found, Mapping) else {}
