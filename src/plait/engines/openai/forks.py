@@ -60,6 +60,8 @@ MOST_MISSES = 8
 """Copies in a row that the server did not use; then it keeps its memory in another way."""
 MOST_REFUSED = 20
 """Copies that did not pay by the measured times, after which those are measured anew."""
+OF_STOP = 4
+"""Tokens of a stop, about, that a slot may hold without their being counted as generated."""
 PAUSE_SECONDS = 600.0
 """For this long a server that does not use copies is left alone."""
 
@@ -298,7 +300,7 @@ class Stay:
             return "", None
         usage = self._last.usage
         text = "".join((self._claim.text, *self._texts))
-        return text, (usage.prompt, usage.prompt + usage.generated) if usage else None
+        return text, (usage.prompt, usage.prompt + usage.generated + OF_STOP) if usage else None
 
     @property
     def reading(self) -> tuple[int, float]:
