@@ -25,6 +25,8 @@ from training.gguf import write_gguf
 HERE = Path(__file__).parent
 LIVE = HERE.parent.parent / ".live"
 PATIENCE = 240.0
+BLOCK = 32
+"""Tokens a block of vLLM's cache."""
 
 
 class Server:
@@ -87,11 +89,18 @@ def model_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def gguf_file(model_folder: Path) -> Path:
+def gguf_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model as llama.cpp loads it."""
-    path = LIVE / "models" / "tiny.gguf"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_gguf(model_folder, path, name="tiny")
+    return tiny_gguf(tmp_path_factory.mktemp("models"))
+
+
+def tiny_gguf(folder: Path, kind: str = "F16") -> Path:
+    """Write the tiny model as llama.cpp loads it. Each session has its own: a server reads the
+    file while it runs, and one that is written anew would end it."""
+    saved = folder / "tiny"
+    tiny_model.save(saved)
+    path = folder / "tiny.gguf"
+    write_gguf(saved, path, kind, name="tiny")
     return path
 
 
@@ -122,7 +131,7 @@ def start_vllm(name: str, folder: Path, *flags: str) -> Server:
         str(program), "serve", str(folder), "--served-model-name", name,
         "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
         "--max-num-seqs", "16", "--max-num-batched-tokens", "2048", "--enable-prefix-caching",
-        "--enforce-eager", "--block-size", "32", *flags]
+        "--enforce-eager", "--block-size", str(BLOCK), *flags]
     server = Server(f"vllm-{name}", command, {
         "VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1"})
@@ -130,13 +139,18 @@ def start_vllm(name: str, folder: Path, *flags: str) -> Server:
     return server
 
 
-@pytest.fixture(scope="session")
-def vllm(model_folder: Path) -> Iterator[Server]:
-    """The tiny model on vLLM."""
-    server = start_vllm(
+def start_tiny_vllm(model_folder: Path) -> Server:
+    """The tiny model on vLLM, with reports of cached tokens and calls of tools."""
+    return start_vllm(
         "tiny", model_folder, "--max-model-len", str(tiny_model.WINDOW),
         "--enable-prompt-tokens-details", "--enable-auto-tool-choice", "--tool-call-parser",
         "hermes")
+
+
+@pytest.fixture(scope="session")
+def vllm(model_folder: Path) -> Iterator[Server]:
+    """The tiny model on vLLM."""
+    server = start_tiny_vllm(model_folder)
     yield server
     server.stop()
 
@@ -153,7 +167,9 @@ def start_nano_llamacpp() -> Server:
     """plait-nano on llama.cpp, in float32: products of float16 weights are less exact."""
     path = LIVE / "models" / "nano-f32.gguf"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_gguf(WEIGHTS, path, "F32")
+    fresh = path.with_suffix(f".{os.getpid()}")
+    write_gguf(WEIGHTS, fresh, "F32")
+    fresh.replace(path)  # a server that reads the old file goes on with it
     return start_llamacpp(path, "--exact")
 
 
@@ -177,9 +193,8 @@ def vllm_nano() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def nano_gguf() -> Path:
+def nano_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """plait-nano as a user writes it."""
-    path = LIVE / "models" / "nano.gguf"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = tmp_path_factory.mktemp("models") / "nano.gguf"
     write_gguf(WEIGHTS, path)
     return path

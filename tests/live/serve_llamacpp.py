@@ -1,9 +1,13 @@
 """Serves a GGUF file with llama.cpp until it is killed; prints its address on one line.
 
-    python tests/live/serve_llamacpp.py FILE [--special] [--exact] [--slots N] [--save FOLDER/]
+    python tests/live/serve_llamacpp.py FILE [--slots N] [--save DIR] [--unified] ...
 
-Needs xllamacpp. ``--special``: special tokens stay in the text. ``--exact``: attention in float32,
-its cache too. A slot has 4,096 tokens; there are 4 unless N says otherwise.
+A slot has 4,096 tokens; there are 4 unless N says otherwise. ``--save``: slots can be saved to
+files there. ``--unified``: one memory for all slots, out of which idle ones are moved.
+``--exact``: attention and its memory in float32, so that (of a file in float32) a text does not
+depend on what else is in its batch. ``--special``: special tokens stay in the text.
+
+Needs xllamacpp.
 """
 
 from __future__ import annotations
@@ -21,21 +25,23 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("file")
     parser.add_argument("--special", action="store_true")
+    parser.add_argument("--unified", action="store_true")
     parser.add_argument("--exact", action="store_true")
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--save", default="")
-    told = parser.parse_args()
+    options = parser.parse_args()
     settings = xllamacpp.CommonParams()
-    settings.model.path = told.file
-    settings.n_ctx, settings.n_parallel = SLOT_TOKENS * told.slots, told.slots
-    settings.kv_unified = False
-    settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
-    settings.cache_idle_slots, settings.cache_ram_mib = False, 0
-    settings.endpoint_metrics = settings.endpoint_slots = True
-    settings.special, settings.slot_save_path = told.special, told.save
-    if told.exact:
+    settings.model.path = options.file
+    settings.n_ctx, settings.n_parallel = SLOT_TOKENS * options.slots, options.slots
+    settings.kv_unified = settings.cache_idle_slots = options.unified
+    settings.cache_ram_mib = 8192 if options.unified else 0
+    if options.exact:
         settings.cache_type_k = settings.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
         settings.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
+    settings.endpoint_metrics = settings.endpoint_slots = True
+    settings.slot_save_path = options.save and options.save.rstrip("/") + "/"
+    settings.special = options.special
     settings.port, settings.verbosity = 0, 1
     server = xllamacpp.Server(settings)
     print(server.listening_address, flush=True)

@@ -12,6 +12,7 @@ from plait.evals.steps import Tick
 from plait.survey import LABELS, Survey
 from plait.survey.speed import at_once
 from plait.testing.replies import Body
+from plait.testing.slots import Slots
 from tests.survey.served import STREAM_SECONDS, WORDS, Model, held, serving, survey, why
 
 pytestmark = pytest.mark.anyio
@@ -80,8 +81,7 @@ async def test_a_salt_that_is_read_over() -> None:
 @pytest.mark.parametrize("saves", [True, False])
 async def test_llamacpp(shows: bool, saves: bool) -> None:
     async with serving(Model(shows=shows), dialect="llamacpp", slots=3) as upstream:
-        if saves:
-            upstream.failing["/slots/0"] = 400
+        upstream.slots = Slots(3, path=saves)
         profile = await survey(upstream)
     assert held(profile)["special_shown"] is shows
     assert held(profile)["slot_files"] is saves

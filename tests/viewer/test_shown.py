@@ -87,6 +87,7 @@ def test_the_summary_says_answer_tokens_threads_path_and_time() -> None:
         "answer       46+46=92",
         "             ✓ checks out",
         "tokens       11 generated, 2 wasted, 5 inserted by joins",
+        "prompts      61 tokens, 34% of them cached",
         "threads      5 in 1 block, at most 4 at once, 1 level deep",
         "longest path 5 tokens, parallelism 2.20, acceleration 55%",
         "context      at most 17 tokens in one thread, 18 had one thread done it all",

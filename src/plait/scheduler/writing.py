@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from plait.scheduler.thread import ScheduledThread
 
 
+LAST_WORD_SECONDS = 0.05
+"""Wait for an engine's word on a text that has come to its stop."""
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """How many tokens a stream may generate (None: what the engine allows), and why no more."""
@@ -65,6 +69,7 @@ class Writing:
         self._written = 0
         self._estimated = False
         self._called = False
+        self._at_stop = False
         self._by: tuple[str, ...] = ()
         self._done = False
 
@@ -75,10 +80,14 @@ class Writing:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._source is not None:
-            self._record("left")
-            self._thread.finish = "left"
-        await self._close()
+        try:
+            if self._source is not None and kind is None and self._at_stop:
+                await self._hear_out()
+        finally:
+            if self._source is not None:
+                self._record("left")
+                self._thread.finish = "left"
+            await self._close()
 
     def __aiter__(self) -> Writing:
         return self
@@ -167,6 +176,7 @@ class Writing:
             if self._written == 0:
                 run.limiter.succeeded(run.time() - self._asked_at)
             self._written += chunk.tokens
+            self._at_stop = chunk.text.endswith(self._until.strings + self._sampling.stop)
             self._estimated |= chunk.estimated
             if self._left is not None:
                 self._left -= chunk.tokens
@@ -204,6 +214,18 @@ class Writing:
             self._lease.spend(tokens)
         if self._hold is not None:
             self._hold.spend(tokens)
+
+    async def _hear_out(self) -> None:
+        """The reader leaves at a stop, where the engine has ended too: what it says of the tokens,
+        and of how many it had cached, is on its way."""
+        assert self._source is not None
+        with anyio.move_on_after(LAST_WORD_SECONDS):
+            try:
+                chunk = await anext(self._source)
+            except (StopAsyncIteration, EngineError):
+                return
+            if chunk.finish is not None and not chunk.text:
+                await self._take(chunk)
 
     async def _leave(self) -> None:
         """The text goes on beyond a lease that others got a part of: ask again. The chunk that

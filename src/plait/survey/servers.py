@@ -9,15 +9,14 @@ import orjson
 
 from plait.core import Finding
 from plait.engines.openai import OpenAIEngine
-from plait.engines.openai.errors import NotThere
+from plait.engines.openai.probe import saves_slots
 from plait.engines.openai.sse import Decoder
-from plait.errors import EngineError, EngineRefused
+from plait.errors import EngineError
 from plait.survey.asking import TEXT
 from plait.survey.checks import Look
 
 _CACHE = re.compile(r"^vllm:cache_config_info\{(.*)\}", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
-NO_FILE = "plait-looks-whether-this-is-there.bin"
 
 
 async def version(engine: OpenAIEngine) -> str:
@@ -80,14 +79,10 @@ def _counts(data: str) -> bool:
 
 
 async def slot_files(engine: OpenAIEngine) -> Finding:
-    """May slots of llama.cpp be saved and restored? Asked for a file that is not there."""
-    try:
-        await engine.link.call("/slots/0?action=restore", {"filename": NO_FILE})
-    except NotThere:
-        return Finding(False, "slots cannot be saved")
-    except EngineRefused:
+    """May slots of llama.cpp be saved and restored, as forks do?"""
+    if await saves_slots(engine.link):
         return Finding(True, "slots can be saved to a file and restored")
-    return Finding(None, "a file that is not there was restored")
+    return Finding(False, "slots cannot be saved")
 
 
 async def _object(engine: OpenAIEngine, path: str) -> Mapping[str, object]:

@@ -200,6 +200,11 @@ class Writing:
         """The answer of ``/v1/completions`` that is not streamed."""
         return self._whole({"text": self._text(), "logprobs": None})
 
+    def whole_native(self) -> dict[str, object]:
+        """The answer of llama.cpp's ``/completion`` that is not streamed."""
+        *_, last = self.native()
+        return {**last, "content": self._text()}
+
     def _text(self) -> str:
         return "".join(self._shown(piece) for piece in self._pieces)
 
@@ -218,11 +223,14 @@ class Writing:
             if self._body.get("n_probs"):
                 entry["completion_probabilities"] = [{"token": piece, "logprob": -0.5}]
             yield entry
+        read = usage["prompt_tokens"]
+        assert isinstance(read, int)
         kind = "limit" if self._reason == "length" else "word" if self._stop else "eos"
         yield {"content": "", "tokens": [], "stop": True, "stop_type": kind,
                "stopping_word": self._stop or "", "tokens_predicted": count,
-               "tokens_evaluated": usage["prompt_tokens"],
-               "timings": {"cache_n": self._reply.cached}}
+               "tokens_evaluated": read,
+               "timings": {"cache_n": self._reply.cached,
+                           "prompt_n": read - self._reply.cached}}
 
 
 def _logprob(piece: str) -> dict[str, object]:

@@ -16,8 +16,9 @@ ended, and its body is kept.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
@@ -25,6 +26,7 @@ import anyio
 import orjson
 from aiohttp import web
 
+from plait.testing.queue import Queue
 from plait.testing.replies import EOS, Body, Dialect, Reply, Writing, by_choice, nonsense
 from plait.testing.scripted import cut_pieces
 from plait.testing.slots import Slots
@@ -49,8 +51,8 @@ class Upstream:
 
     ``script``: one reply for all calls, a list of them (the last one repeats), or a function of
     the request's body. ``template`` False: the model has no chat template. ``slots``: calls that
-    are written at once, others wait (None: all are). ``hears`` False: a client that leaves is not
-    noticed before something is sent to it.
+    are written at once, others wait (None: all are; four of a llama.cpp). ``hears`` False: a client
+    that leaves is not noticed before something is sent to it.
     """
 
     def __init__(  # noqa: PLR0913 - what servers differ in
@@ -70,7 +72,7 @@ class Upstream:
         self._ids: dict[str, int] = {}
         self._words: list[str] = []
         self._changed = anyio.Event()
-        self._slots = Slots(slots)
+        self._queue = Queue(slots)
         self._hears = hears
         self._replies = 0
         self._runner: web.AppRunner | None = None
@@ -92,6 +94,8 @@ class Upstream:
         """Paths that are not there."""
         self.failing: dict[str, int] = {}
         """Paths that answer with this status."""
+        self.slots = Slots(slots or 4, path=False)
+        """Those of a llama.cpp; may be replaced before the first call."""
         self.ignored: set[str] = set()
         """Fields of a question that it does not know, and reads over."""
         self.refused: set[str] = set()
@@ -186,6 +190,8 @@ class Upstream:
         ):
             return await self._generate(request, body)
         known = self.metrics if path == "/metrics" else self._facts(path, body)
+        if self._dialect == "llamacpp" and path.startswith("/slots"):
+            known = await self.slots.answer(path, request.query, body)
         if known is None:
             return _refuse(404, "File Not Found")
         if isinstance(known, web.Response):
@@ -219,11 +225,8 @@ class Upstream:
                 return {"model_path": self._models[0]}
             case ("llamacpp", "/props"):
                 return {"default_generation_settings": {"n_ctx": self._window},
-                        "total_slots": self._slots.size or 4,
+                        "total_slots": self.slots.count, "model_path": "some.gguf",
                         "eos_token": EOS, "chat_template": "some" if self._template else ""}
-            case ("llamacpp", "/slots"):
-                return [{"id": i, "is_processing": i < self.calls.open}
-                        for i in range(self._slots.size or 4)]
             case ("llamacpp", "/apply-template"):
                 return {"prompt": self.render(body["messages"])}
             case ("vllm" | "sglang" | "llamacpp", "/tokenize"):
@@ -271,9 +274,15 @@ class Upstream:
                 how = "refused"
                 return refusal
             body = {name: value for name, value in body.items() if name not in self.ignored}
-            async with self._slots.taken(body.get("priority") or 0):
-                how, response = await self._answer(request, body, number)
-                return response
+            reply = self._reply(body, number)
+            if reply.status != 200:
+                how = "refused"
+                return web.Response(status=reply.status, headers=dict(reply.headers),
+                                    body=orjson.dumps(reply.error))
+            async with self._turn(reply, body) as reply:
+                response, whole = await self._answer(request, reply, body)
+            how = "finished" if whole else "failed"
+            return response
         except (asyncio.CancelledError, ConnectionError):
             how = "cancelled"
             raise
@@ -281,21 +290,29 @@ class Upstream:
             self._count(how)
             self._count("open", -1)
 
+    @asynccontextmanager
+    async def _turn(self, reply: Reply, body: Body) -> AsyncIterator[Reply]:
+        """Wait until ``reply`` may be written; it then says what was cached."""
+        if self._dialect != "llamacpp":
+            async with self._queue.turn(body.get("priority") or 0):
+                yield reply
+            return
+        prompt = body.get("prompt", "")
+        tokens = self._cut(prompt) if isinstance(prompt, str) else list(map(str, prompt))
+        async with self.slots.at_work(body.get("id_slot"), tokens) as work:
+            yield replace(reply, cached=reply.cached or work.cached)
+            work.tokens.extend(cut_pieces("".join(reply.text)))
+
     async def _answer(
-        self, request: web.Request, body: Body, number: int
-    ) -> tuple[str, web.StreamResponse]:
-        """How a call ended, and the answer to it."""
-        reply = self._reply(body, number)
-        if reply.status != 200:
-            return "refused", web.Response(status=reply.status, headers=dict(reply.headers),
-                                           body=orjson.dumps(reply.error))
+        self, request: web.Request, reply: Reply, body: Body
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the answer; with whether that was all of it, or it was broken off on purpose."""
         if not body.get("stream"):
-            return "finished", await self._whole(request, reply, body)
+            return await self._whole(request, reply, body), True
         response = web.StreamResponse(
             headers={"Content-Type": reply.content_type, **reply.headers})
         await response.prepare(request)
-        whole = await self._write(request, response, reply, body)
-        return "finished" if whole else "failed", response
+        return response, await self._write(request, response, reply, body)
 
     def _refusal(self, path: str, body: Body) -> web.Response | None:
         if refused := self.refused & body.keys():
@@ -326,6 +343,8 @@ class Upstream:
         if reply.raw is not None:
             return web.Response(body=b"".join(reply.raw), content_type=reply.content_type)
         writing = Writing(self, reply, body, self._dialect)
+        if request.path == "/completion":
+            return web.json_response(writing.whole_native())
         chat = request.path == "/v1/chat/completions"
         whole = writing.whole_chat() if chat else writing.whole_completion()
         kind = "chat.completion" if chat else "text_completion"

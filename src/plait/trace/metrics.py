@@ -80,6 +80,12 @@ class Metrics:
         return self.parallel_tokens / self.total_tokens if self.total_tokens else 0.0
 
     @property
+    def cached_share(self) -> float | None:
+        """The share of the prompts' tokens that engines had in their caches; None where no prompt
+        was sent."""
+        return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else None
+
+    @property
     def activation(self) -> bool:
         """Did the run fork at all?"""
         return self.forks > 0

@@ -18,6 +18,9 @@ def summary_lines(scene: Scene) -> list[Text]:
     """Answer, tokens, threads, critical path and time of a run, as its events have it."""
     metrics = scene.meter.metrics()
     lines = [*_answer(scene), _entry("tokens", _tokens(metrics))]
+    if metrics.cached_share is not None:
+        lines.append(_entry("prompts", f"{number(metrics.prompt_tokens, 'token')}, "
+                                       f"{metrics.cached_share:.0%} of them cached"))
     if metrics.threads > 1:
         lines.append(_entry("threads", _threads(metrics)))
     lines.append(_entry("longest path", _path(metrics)))

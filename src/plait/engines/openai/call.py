@@ -68,11 +68,17 @@ class Desk:
 
 
 class Call:
-    """An async iterator over the chunks of one request. `close` it in the end, at any time."""
+    """An async iterator over the chunks of one request. `close` it in the end, at any time.
 
-    def __init__(self, desk: Desk, question: Question) -> None:
+    ``saw`` is shown each chunk before the reader is, and says what that gets.
+    """
+
+    def __init__(
+        self, desk: Desk, question: Question, saw: Callable[[Chunk], Chunk] = lambda chunk: chunk
+    ) -> None:
         self._desk = desk
         self._question = question
+        self._saw = saw
         self._body = question.body
         self._attempt = 0
         self._adapted = 0
@@ -102,21 +108,19 @@ class Call:
         while not self._over:
             try:
                 piece = await self._next()
-                if piece is None:
-                    self._over = True
-                    return self._assembler.last()
-                chunk = await self._take(piece)
+                self._over = piece is None
+                chunk = self._assembler.last() if piece is None else await self._take(piece)
             except EngineError as error:
                 self.close()
                 if self._assembler.ended:  # the text is complete, only its usage is missing
                     self._over = True
-                    return self._assembler.last()
+                    return self._saw(self._assembler.last())
                 if self._assembler.started:
                     self._over = True
                     raise
                 chunk = await self._recover(error)
             if chunk is not None:
-                return chunk
+                return self._saw(chunk)
         raise StopAsyncIteration
 
     # --- reading -------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ uses it; used from a new one, it opens new connections.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -28,8 +28,10 @@ from plait.engines.openai.call import OLD_LIMIT, Call, Desk, Question
 from plait.engines.openai.connect import Link
 from plait.engines.openai.dialects import BY_NAME, GENERIC, Name
 from plait.engines.openai.errors import NotThere, WrongShape
+from plait.engines.openai.forks import SLOT, Forks, Stay
 from plait.engines.openai.load import LoadGauge
 from plait.engines.openai.probe import Server, find_out
+from plait.engines.openai.siblings import Sibling, Siblings
 from plait.engines.openai.tokens import Tokenizer
 from plait.engines.opening import make_opening
 from plait.errors import EngineError, EngineRefused, UsageError
@@ -71,6 +73,8 @@ class OpenAIEngine:
         self._takes_schemas = True
         self._takes_ids = True
         self._thinks: bool | None = None
+        self._forks: Forks | None = None
+        self._siblings = Siblings()
 
     def __repr__(self) -> str:
         return f"OpenAIEngine({self._link.where!r}, {self.model!r})"
@@ -142,12 +146,17 @@ class OpenAIEngine:
             raise UsageError(f"{self.base_url} cannot stop at token ids", hint="Stop at a string.")
         desk = Desk(self._link, server, self._word, self._count, self._learn_limit,
                     partial(self._tokenizer.settle, server))
-        call = Call(desk, await self._question(server, prompt, sampling))
-        del prompt  # `call` lets it go once text has come
-        try:
-            yield call
-        finally:
-            call.close()
+        if prompt.text:  # what goes on is no whole JSON
+            sampling = replace(sampling, schema=None)
+        prompt = await self._as_text(server, prompt)
+        async with self._place(server, prompt, sampling) as stay:
+            sampling = replace(sampling, extra={**sampling.extra, **stay.fields})
+            call = Call(desk, await self._question(server, prompt, sampling), stay.saw)
+            del prompt  # `call` lets it go once text has come
+            try:
+                yield call
+            finally:
+                call.close()
 
     def continues(self, prompt: Prompt, begun: str) -> bool:
         """Can the answer to ``prompt`` of which ``begun`` is there be gone on with, exactly?
@@ -195,12 +204,22 @@ class OpenAIEngine:
 
     # --- questions -----------------------------------------------------------------------------
 
+    def _place(
+        self, server: Server, prompt: Prompt, sampling: Sampling
+    ) -> AbstractAsyncContextManager[Stay | Sibling]:
+        """Where a stream runs on a server that has to be told, and when it may begin."""
+        if not server.dialect.native:
+            return self._siblings.place(_whole(prompt))
+        if not server.saves_slots or prompt.messages or not prompt.text or SLOT in sampling.extra:
+            return nullcontext(Stay())
+        if self._forks is None:
+            self._forks = Forks(self._link, server)
+        return self._forks.place(prompt.text, sampling.session)
+
     async def _question(self, server: Server, prompt: Prompt, sampling: Sampling) -> Question:
         dialect = server.dialect
-        if prompt.text or not self._takes_schemas:  # what goes on is no whole JSON
+        if not self._takes_schemas:
             sampling = replace(sampling, schema=None)
-        if prompt.messages and dialect.native and self._can_render and not prompt.tools:
-            prompt = await self._as_text(prompt)
         if prompt.messages:
             body = wire.chat_body(server.model, prompt, sampling, dialect, self._limit_name)
             otherwise = None
@@ -255,8 +274,11 @@ class OpenAIEngine:
         rendered = await rendering.render_tokens(self._link, server.model, prompt.messages)
         return await self._question(server, Prompt(rendered.text + prompt.text), sampling)
 
-    async def _as_text(self, prompt: Prompt) -> Prompt:
-        """A chat as text for llama.cpp, whose chat endpoint does not say which stop was hit."""
+    async def _as_text(self, server: Server, prompt: Prompt) -> Prompt:
+        """A chat as text for llama.cpp, whose chat endpoint does not say which stop was hit; as it
+        is for any other server, and where tools are offered."""
+        if not (prompt.messages and server.dialect.native and self._can_render) or prompt.tools:
+            return prompt
         text = self._rendered.get(prompt.messages)
         if text is None:
             try:
@@ -321,3 +343,8 @@ class OpenAIEngine:
 
     def _learn_limit(self, name: str) -> None:
         self._limit_name = name
+
+
+def _whole(prompt: Prompt) -> str:
+    """All that a prompt begins with, for comparing it with others."""
+    return "".join((*(f"{m.role}\n{m.content}\n" for m in prompt.messages), prompt.text))

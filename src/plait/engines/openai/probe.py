@@ -28,6 +28,10 @@ class Server:
     eos: str | None = None
     has_template: bool = True
     """Its model has a chat template."""
+    file: str = ""
+    """Where a llama.cpp server has its model from."""
+    saves_slots: bool = False
+    """It is a llama.cpp server that lets its slots be saved and restored."""
 
 
 async def find_out(link: Link, model: str | None, dialect: Dialect | None) -> Server:
@@ -94,7 +98,30 @@ async def _llamacpp(link: Link, name: str) -> Server:
     return Server(
         LLAMACPP, name, _whole(window), _whole(props.get("total_slots")),
         eos=eos if isinstance(eos, str) and eos else None,
-        has_template=bool(props.get("chat_template", True)))
+        has_template=bool(props.get("chat_template", True)),
+        file=str(props.get("model_path", "")), saves_slots=await _can_copy(link))
+
+
+async def _can_copy(link: Link) -> bool:
+    """`saves_slots`; no where it cannot be told."""
+    try:
+        return await saves_slots(link)
+    except EngineError:
+        return False
+
+
+async def saves_slots(link: Link) -> bool:
+    """Does a llama.cpp server show its slots, and save and restore them? Asked by an action that
+    there is none of: a server that was started without a path for slots does not even look at it,
+    and no slot is touched. Raises `EngineError` if it cannot be told."""
+    try:
+        await link.call("/slots")
+        await link.call("/slots/0?action=none", {})
+    except NotThere:
+        return False
+    except EngineRefused:
+        return True
+    return False
 
 
 async def _has_template(link: Link, model: str) -> bool:

@@ -59,8 +59,8 @@ def facts(view: View) -> list[Fact]:
         Fact("Parallelism", f"{m.parallelism:.2f}×", "all tokens over the critical path"),
         Fact("Threads", f"{m.threads:,}", f"at most {m.max_parallel:,} at the engine at once, "
              f"{number(m.depth, 'level')} deep" if m.threads > 1 else "it never forked")]
-    if m.prompt_tokens:
-        found.append(Fact("Cached", f"{m.cached_tokens / m.prompt_tokens:.0%}",
+    if m.cached_share is not None:
+        found.append(Fact("Cached", f"{m.cached_share:.0%}",
                           f"of {m.prompt_tokens:,} tokens that the engine had to read"))
     return found
 
