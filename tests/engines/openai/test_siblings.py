@@ -8,9 +8,9 @@ from typing import Any
 import anyio
 import pytest
 
-from plait.core import Message, Prompt, Sampling
+from plait.core import Chunk, Message, Prompt, Sampling
 from plait.engines.openai import OpenAIEngine
-from plait.engines.openai.siblings import LEAST
+from plait.engines.openai.siblings import LEAST, WATCHED, Siblings
 from plait.testing.replies import Reply
 from plait.testing.upstream import Upstream
 from tests.engines.openai.help import chunks_of, served
@@ -124,3 +124,19 @@ async def test_chats_are_compared_by_their_messages() -> None:
     async with served("fine", dialect="generic") as (_, engine):
         await chunks_of(engine, Prompt(messages=(Message("user", TRUNK),)))
         assert TRUNK in engine._siblings._warm[-1]
+
+
+async def test_what_is_held_of_many_streams_does_not_grow_with_them() -> None:
+    siblings, most = Siblings(), 0
+
+    async def one(number: int) -> None:
+        nonlocal most
+        async with siblings.place(f"{number} {TRUNK}") as place:
+            place.saw(Chunk(text="word"))
+            most = max(most, len(siblings._reading))
+            await anyio.sleep(0.01)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(WATCHED + 100):
+            tasks.start_soon(one, number)
+    assert most == WATCHED

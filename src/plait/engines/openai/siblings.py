@@ -31,7 +31,9 @@ MOST_SECONDS = 30.0
 ENOUGH = 3
 """Siblings in a row whose reports settle the matter."""
 PAUSE_SECONDS = 600.0
-REMEMBERED = 64
+REMEMBERED, WATCHED = 64, 256
+"""Streams that are over of which the text is kept, and open ones: further ones go as they are. So
+what is held, and what a new stream is compared with, does not grow with their number."""
 
 Way = Literal["together", "first alone"]
 
@@ -51,10 +53,16 @@ class Sibling:
 
     def saw(self, chunk: Chunk) -> Chunk:
         """The stream has come so far."""
-        self._texts.append(chunk.text)
+        if self.text:
+            self._texts.append(chunk.text)
         self.last = chunk
         self.begun.set()
         return chunk
+
+    def common(self, text: str) -> int:
+        """Characters at the beginning of ``text`` that the server has read or written of it."""
+        n = common(self.text, text)
+        return n if n < len(self.text) else common(self.whole, text)
 
     @property
     def whole(self) -> str:
@@ -76,8 +84,12 @@ class Siblings:
     @asynccontextmanager
     async def place(self, text: str) -> AsyncIterator[Sibling]:
         """Wait until a stream with the prompt ``text`` had better begin."""
+        if len(self._reading) >= WATCHED:
+            yield Sibling("")
+            return
         me = Sibling(text)
-        first, me.shared = self._first(text)
+        del text  # the watched one has it
+        first, me.shared = self._first(me.text)
         self._reading.append(me)
         try:
             if first is not None and self._holds:
@@ -99,8 +111,8 @@ class Siblings:
         unread = [s for s in self._reading if not s.begun.is_set() and not s.shared]
         first = max(unread, key=lambda s: common(s.text, text), default=None)
         shared = common(first.text, text) if first is not None else 0
-        started = (s.whole for s in self._reading if s.begun.is_set())
-        warm = max((common(t, text) for t in (*self._warm, *started)), default=0)
+        warm = max((*(common(t, text) for t in self._warm),
+                    *(s.common(text) for s in self._reading if s.begun.is_set())), default=0)
         return (first, shared) if shared - warm >= LEAST else (None, 0)
 
     def _learn(self, sibling: Sibling) -> None:
