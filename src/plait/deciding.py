@@ -68,7 +68,7 @@ async def _decide(
             return decision, remark
         named = replace(decision.plan, method=method or "", protocol=protocol)
         return replace(decision, plan=named), remark
-    plan = choose(engine.capabilities, situation.load, method=method, protocol=protocol)
+    plan = choose(engine.capabilities, method=method, protocol=protocol)
     if method == "native" and plan.method != "native":
         plan = Plan("native", protocol)
     if remark:

@@ -55,11 +55,13 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How busy an engine is; None where it does not say. ``cache``: share of its KV in use."""
+    """How busy an engine is; None where it does not say. ``cache``: share of its KV in use, which
+    holds ``tokens`` in all."""
 
     running: int | None = None
     waiting: int | None = None
     cache: float | None = None
+    tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from plait.errors import EngineError, EngineOverloaded, PlaitError, UsageError
 from plait.fit import examine
 from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
 from plait.methods import offer
-from plait.policy import Breaker, Decision, History, PolicyFile
+from plait.policy import BRANCHING, Breaker, Decision, History, PolicyFile
 from plait.policy.breaker import fate_of
 from plait.protocols import Facts, has_system, prepare, read_answer
 from plait.registry import (
@@ -48,6 +48,9 @@ class Runtime:
     merger, judge): engines, or pairs of an engine's name and its model's. ``breaker`` switches off
     methods that keep failing (`plait.policy.breaker`); None: none is. ``streams``: how many the
     engine bears at once, from the start and at most; None: what it says, else found out.
+    ``branching``: who starts a request's threads beside its first one: ``load`` (as there is room
+    for them, `plait.policy.admit`), ``eager`` (all at once), ``off`` (one after the other).
+    Raises `UsageError`.
     """
 
     def __init__(
@@ -59,7 +62,11 @@ class Runtime:
         prices: Mapping[str, Price] | None = None,
         breaker: Breaker | None = None,
         streams: int | None = None,
+        branching: str = "load",
     ) -> None:
+        if branching not in BRANCHING:
+            raise UsageError(f"`branching` is {branching!r:.60} but must be one of"
+                             f" {', '.join(BRANCHING)}")
         self.prices = prices or {}
         self.breaker = breaker
         self._owned: list[Engine] = []
@@ -69,7 +76,8 @@ class Runtime:
             for role, given in (roles or {}).items()}
         self.engines["thread"] = self.engine
         self._streams = streams
-        self.limiter = Limiter() if streams is None else Limiter(start=streams, ceiling=streams)
+        self.limiter = (Limiter(branching=branching) if streams is None else
+                        Limiter(start=streams, ceiling=streams, branching=branching))
 
     def beside(self, engine: Engine) -> Runtime:
         """The same for ``engine``, another model of the same server: limiter, roles and prices
@@ -80,10 +88,11 @@ class Runtime:
         return other
 
     async def __aenter__(self) -> Runtime:
-        await self.engine.load()  # a server tells what it can do only when it is asked something
+        load = await self.engine.load()  # a server tells what it can do only when it is asked
         slots = self.engine.capabilities.slots
         if slots is not None and self._streams is None:
-            self.limiter = Limiter(start=slots)
+            self.limiter = Limiter(start=slots, branching=self.limiter.branching)
+        self.limiter.heard(load)
         return self
 
     async def __aexit__(

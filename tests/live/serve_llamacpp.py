@@ -1,6 +1,6 @@
 """Serves a GGUF file with llama.cpp until it is killed; prints its address on one line.
 
-    python tests/live/serve_llamacpp.py FILE [--special]       needs xllamacpp
+    python tests/live/serve_llamacpp.py FILE [--special] [--slots=4] [--port=0]   needs xllamacpp
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ import xllamacpp
 
 def main(path: str, *flags: str) -> None:
     """Start the server and wait."""
+    given = dict(flag.removeprefix("--").split("=", 1) for flag in flags if "=" in flag)
+    slots = int(given.get("slots", 4))
     settings = xllamacpp.CommonParams()
     settings.model.path = path
-    settings.n_ctx, settings.n_parallel, settings.kv_unified = 16384, 4, False
+    settings.n_ctx, settings.n_parallel, settings.kv_unified = 4096 * slots, slots, False
     settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
     settings.cache_idle_slots, settings.cache_ram_mib = False, 0
     settings.endpoint_metrics = settings.endpoint_slots = True
     settings.special = "--special" in flags
-    settings.port, settings.verbosity = 0, 1
+    settings.port, settings.verbosity = int(given.get("port", 0)), 1
     server = xllamacpp.Server(settings)
     print(server.listening_address, flush=True)
     signal.pause()

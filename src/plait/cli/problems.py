@@ -96,4 +96,4 @@ def formats_of(runtime: Runtime) -> tuple[str, ...]:
 def runtime_of(settings: Settings) -> Runtime:
     """The engines that the settings name; use as a context manager."""
     return Runtime(settings.engine, model=settings.model, roles=settings.engines(),
-                   prices=settings.price_table())
+                   prices=settings.price_table(), branching=settings.branching)

@@ -83,6 +83,9 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
     cost: Annotated[float | None, typer.Option(help="Limit of the cost, by the setting "
                                                "`prices`.")] = None,
     width: Annotated[int | None, typer.Option(help="Most threads at once below one.")] = None,
+    branching: Annotated[str | None, typer.Option(help="Who starts a request's further threads: "
+                                                  "load (as the engine has room), eager or off "
+                                                  "(one after the other). [default: load]")] = None,
     depth: Annotated[int | None, typer.Option(help="Most levels of threads.")] = None,
     attempts: Annotated[int | None, typer.Option(help="explore: attempts at most [8]; fixed: 2 or "
                                                  "3.")] = None,
@@ -121,6 +124,7 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
              "max_tokens": max_tokens, "total_tokens": total_tokens,
              "critical_tokens": critical_tokens,
              "seconds": seconds, "width": width, "depth": depth, "attempts": attempts,
+             "branching": branching,
              "merge": merge, "verify": verify, "prompts": prompts, "rounds": rounds,
              "roles": roles, "policy": policy, "threshold": threshold, "window": window,
              "plan": plan, "cost": cost}
@@ -153,7 +157,8 @@ def _why(result: Result) -> str:
 async def _single(job: Job) -> Result:
     async with Runtime(job.settings.engine, model=job.settings.model,
                        roles=job.settings.engines(),
-                       prices=job.settings.price_table()) as runtime:
+                       prices=job.settings.price_table(),
+                       branching=job.settings.branching) as runtime:
         run = await _answer(job, runtime, job.settings.method, job.settings.trace)
     if job.mode == "json":
         explained = {"decision": decision_dict(run.events)} if job.explain else {}
@@ -167,7 +172,7 @@ async def _compare(job: Job) -> Result:
     """Answer in parallel, then sequentially, on one engine that is warm from the start."""
     settings = job.settings
     async with Runtime(settings.engine, model=settings.model, roles=settings.engines(),
-                       prices=settings.price_table()) as runtime:
+                       prices=settings.price_table(), branching=settings.branching) as runtime:
         await step_seconds(runtime.engine, job.request, 2)  # its first steps are slow ones
         parallel = await _answer(job, runtime, settings.method, settings.trace)
         baseline = await _answer(job, runtime, "sequential", _beside(settings.trace))

@@ -7,7 +7,8 @@
   shorter than that.
 - ``auto``: the wire format that the model is known to write, else one thread (`choose`).
 
-While requests queue at the engine, none of them goes parallel: a branch that waits helps nobody.
+While requests queue at the engine, nothing is directed to go parallel: plans and merges would be
+work on top. Threads of a model that forks by itself run as there is room (`plait.policy.admit`).
 """
 
 from __future__ import annotations

@@ -106,7 +106,8 @@ class NanoEngine:
     async def load(self) -> Load:
         """Sequences now, and the share of the cache that they hold."""
         now = self.statistics()
-        return Load(now.running, now.waiting, now.blocks.used / now.blocks.total)
+        tokens = now.blocks.total * self._worker.batch.ledger.size
+        return Load(now.running, now.waiting, now.blocks.used / now.blocks.total, tokens)
 
     async def aclose(self) -> None:
         """End the worker thread; streams that are still open fail. The engine may be used again,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import anyio
@@ -68,14 +69,16 @@ class LoadGauge:
 
 
 def read_metrics(text: str, gauges: Gauges) -> Load:
-    """A page of Prometheus metrics. Several engines behind one page add up; caches average."""
+    """A page of Prometheus metrics. Several engines behind one page add up; the used shares of
+    their caches average."""
     running = _values(text, [gauges.running])
     waiting = _values(text, [gauges.waiting])
     cache = _values(text, gauges.cache)
     return Load(
         int(sum(running)) if running else None,
         int(sum(waiting)) if waiting else None,
-        sum(cache) / len(cache) if cache else None)
+        sum(cache) / len(cache) if cache else None,
+        int(sum(_tokens(text, *gauges.tokens))) or None if gauges.tokens else None)
 
 
 def _values(text: str, names: Iterable[str]) -> list[float]:
@@ -88,3 +91,12 @@ def _values(text: str, names: Iterable[str]) -> list[float]:
             except ValueError:
                 continue
     return found
+
+
+def _tokens(text: str, name: str, label: str) -> list[float]:
+    """What metric ``name`` says, in its ``label`` if there is one."""
+    if not label:
+        return _values(text, [name])
+    lines = (line for line in text.splitlines() if line.startswith(f"{name}{{"))
+    found = (re.search(rf'[{{,]{label}="(\d+)"', line) for line in lines)
+    return [float(match[1]) for match in found if match]

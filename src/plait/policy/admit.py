@@ -1,0 +1,120 @@
+"""May one more branch of a request run now? By what it costs the others, and what it brings.
+
+A request's first stream is never asked about here: it comes before anybody's branches. A branch is
+a stream beside another one of the same request. With n streams in flight a step of the engine
+takes ``T(n) = fixed + each * n`` seconds (see `Step`) and gives each stream one token. A branch
+makes every one of the m requests slower by ``T(n+1) / T(n)``, and its own request, which has w
+streams, wider by ``(w+1) / w``. It runs if the sum over the requests of the logarithms of their
+speeds grows by it:
+
+    log(1 + 1/w)  >  m * log(T(n+1) / T(n))
+
+That is proportional fairness (Kelly, Maulloo, Tan, "Rate control for communication networks",
+1998); that others pay for a branch, and that branches are therefore admitted one by one, is from
+TAPER (arXiv 2605.06914). Wide where a step costs the same for all (each = 0) and alone (m = 1), one
+stream a request where the engine is full (fixed = 0: with two requests 0.69 < 0.81); in between
+each request gets about ``T / (m * each)`` streams. A decision to admit raises n and w, which makes
+the next one harder, and nothing that runs is ever stopped: there is nothing that could swing.
+
+A deadline may ask for more than that, the smallest width at which what is open ends in time:
+
+    (ceil(open / w) + 1) * length * T(n - width + w)  <=  seconds left
+
+(rounds of ``length`` tokens, and one for the join). What no width can meet gets no more than
+others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+from typing import NamedTuple
+
+BRANCHING = ("load", "eager", "off")
+"""Who starts branches: this rule, whoever has a slot, or nobody while the request has a stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Seconds of an engine's step with n streams: ``fixed + each * n``. Both 0: not known, so
+    that a branch is taken to cost nothing."""
+
+    fixed: float = 0.0
+    each: float = 0.0
+
+    def seconds(self, streams: float) -> float:
+        return self.fixed + self.each * streams
+
+    def slower(self, streams: float) -> float:
+        """By how much one more stream makes a step longer: 0.1 is 10 %."""
+        now = self.seconds(streams)
+        return self.each / now if now > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How the engine is. ``streams`` in flight, of ``requests`` that have any (both: ours and
+    others'); ``room``: the most that it works on without queueing, ``memory``: context tokens that
+    its KV still holds (None: not known); ``length``: tokens that a stream writes, in the mean."""
+
+    streams: int
+    requests: int
+    step: Step = Step()
+    room: float | None = None
+    memory: int | None = None
+    length: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A branch that wants to run. ``width``: streams of its request in flight, at least 1;
+    ``open``: these and all that wait; ``seconds`` until its deadline, None if it has none;
+    ``tokens`` of context that it adds to what the engine holds."""
+
+    width: int
+    open: int = 1
+    seconds: float | None = None
+    tokens: int = 0
+
+
+class Verdict(NamedTuple):
+    """Whether the branch runs now, and why."""
+
+    runs: bool
+    why: str
+
+
+ALONE = Verdict(True, "no other request runs")
+WORTH = Verdict(True, "it gains more than the others lose")
+
+
+def admit(state: State, ask: Ask) -> Verdict:
+    """Whether the branch may run now; see the module's docstring."""
+    if state.memory is not None and ask.tokens > state.memory:
+        return Verdict(False, f"it needs about {ask.tokens} tokens of the engine's memory, where"
+                              f" {max(0, state.memory)} are free")
+    if state.requests <= 1:
+        return ALONE
+    if state.room is not None and state.streams >= state.room:
+        return Verdict(False, f"the engine queues beyond about {state.room:.0f} streams")
+    slower = state.step.slower(state.streams)
+    if log(1 + 1 / ask.width) > state.requests * log(1 + slower):
+        return WORTH
+    needed = width_for(state, ask)
+    if needed is not None and needed > ask.width:
+        return Verdict(True, f"its deadline needs {needed} streams")
+    return Verdict(False, f"it would make {state.requests} requests with {state.streams} streams"
+                          f" slower by {slower:.0%} each")
+
+
+def width_for(state: State, ask: Ask) -> int | None:
+    """The fewest streams with which what is open of the request ends by its deadline; None if it
+    has none, or cannot be met."""
+    if ask.seconds is None:
+        return None
+    others = state.streams - ask.width
+    for width in range(1, ask.open + 1):
+        rounds = -(-ask.open // width) + 1
+        if rounds * state.length * state.step.seconds(others + width) <= ask.seconds:
+            return width
+    return None

@@ -1,0 +1,75 @@
+"""How long a step of the engine takes with so many streams, learned from the streams themselves.
+
+A step with n streams takes ``fixed + each * n`` seconds and gives each one token. So in any stretch
+of time, however n changes in it, ``seconds = fixed * steps + each * tokens``, where a token that
+arrives while n streams are in flight is 1/n of a step: a straight line through the origin, fitted
+by least squares over stretches of `STRETCH` seconds, of which older ones count less and less. It
+costs no request and a few additions a chunk. Streams that wait or read a prompt are in flight and
+bring no token: an engine that is full shows as one whose steps grow with n.
+
+As long as n hardly changed, nobody can tell the two numbers apart; then all is taken to be fixed.
+"""
+
+from __future__ import annotations
+
+import anyio
+
+from plait.policy.admit import Step
+
+STRETCH = 0.1
+HALF_LIFE = 5.0
+"""Seconds of streaming after which a stretch counts half."""
+CAUTION = 0.01
+"""Weight of "a stream costs nothing", as a share of what the tokens say."""
+
+
+class Pace:
+    """Learns a `Step`. One for all streams of an engine."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._steps = self._tokens = 0.0
+        self._ss = self._st = self._tt = self._sd = self._td = 0.0
+        self._step = Step()
+
+    @property
+    def step(self) -> Step:
+        """What is known now."""
+        return self._step
+
+    def wrote(self, tokens: int, streams: int) -> None:
+        """So many tokens arrived, while so many streams were in flight."""
+        now = anyio.current_time()
+        if self._since is None:
+            self._since = now
+            return
+        self._steps += tokens / max(1, streams)
+        self._tokens += tokens
+        if now - self._since >= STRETCH:
+            self._learn(now - self._since)
+            self._since, self._steps, self._tokens = now, 0.0, 0.0
+
+    def idle(self) -> None:
+        """No stream is left: the time until the next token says nothing."""
+        self._since = None
+        self._steps = self._tokens = 0.0
+
+    def _learn(self, seconds: float) -> None:
+        steps, tokens = self._steps, self._tokens
+        keep = 0.5 ** (seconds / HALF_LIFE)
+        self._ss = keep * self._ss + steps * steps
+        self._st = keep * self._st + steps * tokens
+        self._tt = keep * self._tt + tokens * tokens
+        self._sd = keep * self._sd + steps * seconds
+        self._td = keep * self._td + tokens * seconds
+        self._step = self._fit()
+
+    def _fit(self) -> Step:
+        """The least squares, neither number below 0."""
+        damped = self._tt * (1 + CAUTION)
+        each = ((self._td * self._ss - self._sd * self._st)
+                / (damped * self._ss - self._st * self._st))
+        fixed = (self._sd - max(0.0, each) * self._st) / self._ss
+        if fixed < 0:
+            return Step(0.0, self._td / self._tt)
+        return Step(fixed, max(0.0, each))
