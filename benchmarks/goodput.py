@@ -14,10 +14,11 @@ it is. What is late runs on (its user waits), until the longest target after the
     python -m benchmarks.goodput --serve vllm --out runs.jsonl     what is missing, for --minutes
     python -m benchmarks.goodput --table runs.jsonl
 
-Forking requests are hard countdown problems in APR, plain ones problems of three numbers in one
-thread; the model is plait-nano. Rates are shares of the capacity: requests a second of `USERS`
-users that ask the same mix again and again without branching. Each cell runs for `SECONDS`;
-`REPEATS` of each, policies in turns.
+Forking requests are countdown problems that plait-nano solves in APR with `TOKENS` tokens in all,
+plain ones write `PLAIN` tokens in one thread. Rates are shares of the capacity: what `USERS`
+streams bring in tokens a second, while as many users ask the same mix again and again without
+branching, by what a request takes in the mean. Each cell runs for `SECONDS`; `REPEATS` of each,
+policies in turns.
 """
 
 from __future__ import annotations
@@ -25,35 +26,39 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from itertools import islice
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, median, stdev
+from typing import Any
 
 import anyio
 
 from benchmarks.served import serving
-from plait.core import Plan, Request
+from plait.core import Plan, Request, Result, Sampling
 from plait.puzzles import generate
 from plait.solve import Runtime, solve
 
 PATIENCE = 3.0
-SECONDS = 15.0
+SECONDS = 12.0
 USERS = 16
 REPEATS = 5
 FORKING = 0.5
 """Share of the requests that fork."""
-RATES = (0.4, 0.7, 1.0, 1.3)
+RATES = (0.6, 1.0, 1.3)
 POLICIES = ("off", "eager", "load")
-PROBLEMS = 12
-"""Different questions of each kind."""
+PROBLEMS = 4
+"""Different questions that fork."""
+TOKENS = range(300, 700)
+PLAIN = 160
 STUDENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}
 """Of the t distribution, two-sided 95 %, by the number of values."""
 
-Ask = Callable[[str, int], Awaitable[object]]
+Ask = Callable[[str, int], Awaitable[Result]]
 """Answers a request of this kind, number so and so."""
 
 
@@ -75,13 +80,13 @@ class Served:
 
 
 def arrivals(rate: float, seconds: float, seed: object, forking: float = FORKING,
-             numbers: int = PROBLEMS) -> list[Arrival]:
+             problems: int = PROBLEMS) -> list[Arrival]:
     """Poisson arrivals at ``rate`` a second."""
     draw = random.Random(f"{seed}")
     found, at = [], draw.expovariate(rate)
     while at < seconds:
         kind = "fork" if draw.random() < forking else "plain"
-        found.append(Arrival(at, kind, draw.randrange(numbers)))
+        found.append(Arrival(at, kind, draw.randrange(problems)))
         at += draw.expovariate(rate)
     return found
 
@@ -108,28 +113,18 @@ async def open_loop(coming: Sequence[Arrival], ask: Ask, grace: float) -> list[S
     return served
 
 
-async def closed_loop(users: int, seconds: float, ask: Ask, seed: object) -> float:
-    """Answers a second for ``users`` who ask again and again, the mix of `arrivals`."""
-    draw = random.Random(f"{seed}")
-    answered = 0
+async def closed_loop(users: int, seconds: float, ask: Ask) -> None:
+    """So many users ask again and again, the mix of `arrivals`, for so long."""
+    draw = random.Random("users")
 
     async def user() -> None:
-        nonlocal answered
         while True:
             await ask("fork" if draw.random() < FORKING else "plain", draw.randrange(PROBLEMS))
-            answered += 1
 
     with anyio.move_on_after(seconds):
         async with anyio.create_task_group() as tasks:
             for _ in range(users):
                 tasks.start_soon(user)
-    return answered / seconds
-
-
-def in_time(served: Sequence[Served], target: Callable[[Arrival], float], kind: str) -> int:
-    """How many requests of ``kind`` were answered in time."""
-    return sum(s.seconds is not None and s.seconds <= target(s.arrival) for s in served
-               if s.arrival.kind == kind)
 
 
 # --- a server that is real ---------------------------------------------------------------------
@@ -141,66 +136,79 @@ class Bench:
 
     engine: str
     model: str | None
-    alone: dict[str, list[float]] = field(default_factory=dict)
+    questions: list[str] = field(default_factory=list)
+    forking: list[float] = field(default_factory=list)
+    """Seconds that each question takes alone, without branching."""
+    tokens: float = 0.0
+    """What a forking request generates in all, in the mean."""
+    plain: float = 0.0
+    """Seconds that a plain request takes alone."""
     capacity: float = 0.0
 
-    def __post_init__(self) -> None:
-        def words(numbers: int, tier: str) -> list[str]:
-            problems = islice(generate(9, numbers, tier, held_out=True), PROBLEMS)
-            return [f"Make {p.target} from {', '.join(map(str, p.numbers))}" for p in problems]
-
-        self._questions = {"fork": words(4, "hard"), "plain": words(3, "natural")}
-
     def asker(self, runtime: Runtime) -> Ask:
-        plans = {"fork": Plan("native", "apr"), "plain": Plan("sequential")}
-
-        async def ask(kind: str, number: int) -> None:
-            await solve(Request(self._questions[kind][number]), runtime=runtime, plan=plans[kind])
+        async def ask(kind: str, number: int) -> Result:
+            request, plan = Request(self.questions[number]), Plan("native", "apr", early_stop=True)
+            if kind == "plain":
+                sampling = Sampling(max_tokens=PLAIN, ignore_eos=True)
+                request, plan = replace(request, sampling=sampling), Plan("sequential")
+            return await solve(request, runtime=runtime, plan=plan)
 
         return ask
 
-    def target(self, arrival: Arrival) -> float:
-        return PATIENCE * self.alone[arrival.kind][arrival.number]
+    def alone(self, arrival: Arrival) -> float:
+        """Seconds that this request takes alone, without branching."""
+        return self.plain if arrival.kind == "plain" else self.forking[arrival.number]
 
     async def calibrate(self) -> None:
-        """Each request alone without branching, twice, the quicker one; then many users."""
+        """Each request alone without branching, then many users."""
+        self.questions = await find_questions()
         async with Runtime(self.engine, model=self.model, branching="off") as runtime:
             ask = self.asker(runtime)
-            for kind in self._questions:
-                self.alone[kind] = [min([await _timed(ask, kind, n) for _ in range(2)])
-                                    for n in range(PROBLEMS)]
-            self.capacity = await closed_loop(USERS, SECONDS, ask, "capacity")
+            self.plain = min([(await ask("plain", 0)).wall_seconds for _ in range(3)])
+            forked = [await ask("fork", n) for n in range(PROBLEMS)]
+            self.forking = [r.wall_seconds for r in forked]
+            self.tokens = fmean(r.total_tokens for r in forked)
+            await closed_loop(USERS, SECONDS, ask)
+            step = runtime.limiter.pace.step
+        tokens = FORKING * self.tokens + (1 - FORKING) * PLAIN
+        self.capacity = USERS / step.seconds(USERS) / tokens
 
     async def cell(self, policy: str, load: float, repeat: int) -> dict[str, object]:
         """One cell of the grid."""
         coming = arrivals(load * self.capacity, SECONDS, (load, repeat))
         async with Runtime(self.engine, model=self.model, branching=policy) as runtime:
-            grace = PATIENCE * max(map(max, self.alone.values()))
+            grace = PATIENCE * max(self.plain, *self.forking)
             served = await open_loop(coming, self.asker(runtime), grace)
             step = runtime.limiter.pace.step
         result: dict[str, object] = {
             "policy": policy, "load": load, "repeat": repeat, "step": asdict(step),
             "offered": len(coming) / SECONDS}
-        for kind in self._questions:
+        for kind in ("fork", "plain"):
             mine = [s for s in served if s.arrival.kind == kind]
-            took = [s.seconds / self.alone[kind][s.arrival.number] for s in mine
-                    if s.seconds is not None]
-            result[kind] = {
-                "came": len(mine), "in_time": in_time(served, self.target, kind),
-                "slowdown": median(took) if took else None}
+            took = [s.seconds / self.alone(s.arrival) for s in mine if s.seconds is not None]
+            result[kind] = {"came": len(mine), "in_time": sum(t <= PATIENCE for t in took),
+                            "slowdown": median(took) if took else None}
         return result
 
 
-async def _timed(ask: Ask, kind: str, number: int) -> float:
-    began = anyio.current_time()
-    await ask(kind, number)
-    return anyio.current_time() - began
+async def find_questions() -> list[str]:
+    """The first problems that fork and are of the right length on the embedded engine."""
+    found: list[str] = []
+    async with Runtime("nano") as runtime:
+        for problem in generate(9, 4, "natural", held_out=True):
+            question = f"Make {problem.target} from {', '.join(map(str, problem.numbers))}"
+            result = await solve(question, runtime=runtime, plan=Plan("native", "apr"))
+            if result.forks and result.total_tokens in TOKENS:
+                found.append(question)
+            if len(found) == PROBLEMS:
+                break
+    return found
 
 
 # --- rows and tables ---------------------------------------------------------------------------
 
 
-def goodput(row: dict) -> float:  # type: ignore[type-arg]
+def goodput(row: dict[str, Any]) -> float:
     """Requests a second that were answered in time, of both kinds."""
     return (row["fork"]["in_time"] + row["plain"]["in_time"]) / SECONDS
 
@@ -215,11 +223,11 @@ def interval(values: Sequence[float]) -> str:
 
 def table(path: Path) -> Iterator[str]:
     """The Markdown table of what was measured: all rows, and the paired differences."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = _lines(path)
     about = lines[0]
     yield (f"{about['server']}: capacity {about['capacity']:.2f} requests a second; alone, without"
-           f" branching, {fmean(about['alone']['fork']):.2f} s a forking request,"
-           f" {fmean(about['alone']['plain']):.2f} s a plain one.\n")
+           f" branching, {fmean(about['forking']):.2f} s a forking request,"
+           f" {about['plain']:.2f} s a plain one.\n")
     yield ("| load | offered/s | policy | in time/s | forking in time | plain in time |"
            " slowdown, forking | plain |")
     yield "|---|---|---|---|---|---|---|---|"
@@ -243,7 +251,8 @@ def table(path: Path) -> Iterator[str]:
                 mean = fmean(goodput(a) for a, _ in pairs) / max(
                     1e-9, fmean(goodput(b) for _, b in pairs))
                 gaps = [goodput(a) - goodput(b) for a, b in pairs]
-                yield f"| {load:.1f} | | load - {other} | {interval(gaps)} | {mean:.2f} times | | | |"
+                yield (f"| {load:.1f} | | load - {other} | {interval(gaps)} | {mean:.2f} times |"
+                       " | | |")
 
 
 @contextmanager
@@ -259,14 +268,16 @@ async def measure(options: argparse.Namespace, engine: str, model: str | None) -
     """Measure what is missing in the file, until the time is up."""
     end = time.monotonic() + 60 * options.minutes
     path: Path = options.out
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = _lines(path)
     bench = Bench(engine, model)
     if lines:
-        bench.alone, bench.capacity = lines[0]["alone"], lines[0]["capacity"]
+        known = {name: lines[0][name] for name in ("questions", "forking", "tokens", "plain",
+                                                     "capacity")}
+        bench = Bench(engine, model, **known)
     else:
         await bench.calibrate()
-        _add(path, {"server": f"{options.serve}, {options.slots} slots",
-                    "capacity": bench.capacity, "alone": bench.alone})
+        print(bench, flush=True)
+        _add(path, {"server": f"{options.serve}, {options.slots} slots"} | asdict(bench))
     done = {(r["policy"], r["load"], r["repeat"]) for r in lines[1:]}
     for repeat in range(options.repeats):
         for load in options.rates:
@@ -278,6 +289,10 @@ async def measure(options: argparse.Namespace, engine: str, model: str | None) -
                 row = await bench.cell(policy, load, repeat)
                 _add(path, row)
                 print(json.dumps(row), flush=True)
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def _add(path: Path, row: dict[str, object]) -> None:
@@ -300,6 +315,7 @@ def main() -> None:
     if options.table is not None:
         print("\n".join(table(options.table)))
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and the server with it
     with _engine(options) as (engine, model):
         anyio.run(measure, options, engine, model)
 

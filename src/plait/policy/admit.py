@@ -9,19 +9,22 @@ speeds grows by it:
 
     log(1 + 1/w)  >  m * log(T(n+1) / T(n))
 
-That is proportional fairness (Kelly, Maulloo, Tan, "Rate control for communication networks",
+and if nobody's steps become more than `MOST` times as long as if every request had one stream,
+``T(n+1) <= MOST * T(m)``, so that many who fork do not outvote the few who do not.
+
+The first is proportional fairness (Kelly, Maulloo, Tan, "Rate control for communication networks",
 1998); that others pay for a branch, and that branches are therefore admitted one by one, is from
 TAPER (arXiv 2605.06914). Wide where a step costs the same for all (each = 0) and alone (m = 1), one
 stream a request where the engine is full (fixed = 0: with two requests 0.69 < 0.81); in between
-each request gets about ``T / (m * each)`` streams. A decision to admit raises n and w, which makes
+each request gets up to ``T / (m * each)`` streams. A decision to admit raises n and w, which makes
 the next one harder, and nothing that runs is ever stopped: there is nothing that could swing.
 
 A deadline may ask for more than that, the smallest width at which what is open ends in time:
 
-    (ceil(open / w) + 1) * length * T(n - width + w)  <=  seconds left
+    ceil(open / w) * length * T(n - width + w)  <=  seconds left
 
-(rounds of ``length`` tokens, and one for the join). What no width can meet gets no more than
-others.
+(rounds of ``length`` tokens; what a fallback would need is set aside and leaves time for the join).
+What no width can meet gets no more than others.
 """
 
 from __future__ import annotations
@@ -32,6 +35,9 @@ from typing import NamedTuple
 
 BRANCHING = ("load", "eager", "off")
 """Who starts branches: this rule, whoever has a slot, or nobody while the request has a stream."""
+
+MOST = 2.0
+"""So many times longer than without branches may a step become."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +59,13 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How the engine is. ``streams`` in flight, of ``requests`` that have any (both: ours and
-    others'); ``room``: the most that it works on without queueing, ``memory``: context tokens that
+    """How the engine is. ``streams`` in flight (ours and others'); ``requests`` that have any, or
+    had in the mean of the last seconds, if that is more: who comes next finds the branches there,
+    too. ``room``: the most that it works on without queueing, ``memory``: context tokens that
     its KV still holds (None: not known); ``length``: tokens that a stream writes, in the mean."""
 
     streams: int
-    requests: int
+    requests: float
     step: Step = Step()
     room: float | None = None
     memory: int | None = None
@@ -98,13 +105,18 @@ def admit(state: State, ask: Ask) -> Verdict:
     if state.room is not None and state.streams >= state.room:
         return Verdict(False, f"the engine queues beyond about {state.room:.0f} streams")
     slower = state.step.slower(state.streams)
-    if log(1 + 1 / ask.width) > state.requests * log(1 + slower):
+    worth = log(1 + 1 / ask.width) > state.requests * log(1 + slower)
+    longest = MOST * state.step.seconds(state.requests)
+    if worth and state.step.seconds(state.streams + 1) <= longest:
         return WORTH
     needed = width_for(state, ask)
     if needed is not None and needed > ask.width:
         return Verdict(True, f"its deadline needs {needed} streams")
-    return Verdict(False, f"it would make {state.requests} requests with {state.streams} streams"
-                          f" slower by {slower:.0%} each")
+    if worth:
+        return Verdict(False, f"a step with {state.streams} streams is about {MOST:g} times as long"
+                              f" as with the {state.requests:.1f} requests' first ones")
+    return Verdict(False, f"{state.requests:.1f} requests with {state.streams} streams would each"
+                          f" be slower by {slower:.0%}")
 
 
 def width_for(state: State, ask: Ask) -> int | None:
@@ -114,7 +126,7 @@ def width_for(state: State, ask: Ask) -> int | None:
         return None
     others = state.streams - ask.width
     for width in range(1, ask.open + 1):
-        rounds = -(-ask.open // width) + 1
+        rounds = -(-ask.open // width)
         if rounds * state.length * state.step.seconds(others + width) <= ask.seconds:
             return width
     return None

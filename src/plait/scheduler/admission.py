@@ -27,6 +27,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from math import exp
 
 import anyio
 
@@ -43,6 +44,8 @@ READINGS = 3
 """Looks at the engine's load of which the least counts."""
 GROWTH = 8
 """While the engine has no queue, its room grows by one, or by this part of it."""
+CROWD_SECONDS = 10.0
+"""How far back it counts how many requests there were at once."""
 NEWEST = 0.1
 """How much the newest stream counts in the mean length of streams."""
 FULL = Verdict(False, "")
@@ -115,6 +118,7 @@ class Limiter:
         self._queues: OrderedDict[str, _Owner] = OrderedDict()
         """Owners of which streams wait, the one whose turn it is in front."""
         self._length = 0.0
+        self._crowd = self._crowd_at = 0.0
         self._others: deque[int] = deque(maxlen=READINGS)
         self._room: float | None = None
         self._queued = False
@@ -132,17 +136,22 @@ class Limiter:
     def look(self) -> State:
         """What `admit` is told of the engine."""
         others = min(self._others, default=0)
+        self._count()
+        requests = max(len(self._owners) + others, 1 + self._crowd)
         memory = None
         if self._capacity is not None:
             memory = self._capacity - max(self._memory, int((self._cache or 0) * self._capacity))
-        return State(self._running + others, len(self._owners) + others, self.pace.step,
-                     self._room, memory, self._length)
+        return State(self._running + others, requests, self.pace.step, self._room, memory,
+                     self._length)
 
     async def acquire(self, owner: str, claim: Claim = Claim()) -> Slot:
         """Wait for a slot for a stream of the request ``owner``."""
         self._numbers += 1
         slot = Slot(owner, claim, self._numbers)
-        mine = self._owners.setdefault(owner, _Owner())
+        if owner not in self._owners:
+            self._count()
+            self._owners[owner] = _Owner()
+        mine = self._owners[owner]
         verdict = self._judge(mine, slot)
         if verdict.runs:
             self._take(mine, slot)
@@ -266,4 +275,13 @@ class Limiter:
 
     def _forget(self, name: str, owner: _Owner) -> None:
         if not (owner.running or owner.queue):
+            self._count()
             del self._owners[name]
+
+    def _count(self) -> None:
+        """Bring the mean number of requests beside one up to date, before it changes."""
+        now = anyio.current_time()
+        beside = max(0, len(self._owners) + min(self._others, default=0) - 1)
+        share = 1 - exp((self._crowd_at - now) / CROWD_SECONDS)
+        self._crowd += share * (beside - self._crowd)
+        self._crowd_at = now

@@ -7,7 +7,9 @@ by least squares over stretches of `STRETCH` seconds, of which older ones count 
 costs no request and a few additions a chunk. Streams that wait or read a prompt are in flight and
 bring no token: an engine that is full shows as one whose steps grow with n.
 
-As long as n hardly changed, nobody can tell the two numbers apart; then all is taken to be fixed.
+While n hardly changes nobody can tell the two numbers apart; then what was known of ``each`` holds,
+and before anything was, all of a step is taken to grow with n. That holds branches back, so that n
+changes and tells more; the other guess would fill the engine and leave it so.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ STRETCH = 0.1
 HALF_LIFE = 5.0
 """Seconds of streaming after which a stretch counts half."""
 CAUTION = 0.01
-"""Weight of "a stream costs nothing", as a share of what the tokens say."""
+"""How much n has to vary (the square of its relative spread) to count as much as what was known."""
 
 
 class Pace:
@@ -65,11 +67,10 @@ class Pace:
         self._step = self._fit()
 
     def _fit(self) -> Step:
-        """The least squares, neither number below 0."""
-        damped = self._tt * (1 + CAUTION)
-        each = ((self._td * self._ss - self._sd * self._st)
-                / (damped * self._ss - self._st * self._st))
-        fixed = (self._sd - max(0.0, each) * self._st) / self._ss
-        if fixed < 0:
-            return Step(0.0, self._td / self._tt)
-        return Step(fixed, max(0.0, each))
+        """The least squares with what was known as one more observation; neither is below 0."""
+        known = self._step.each if self._step.seconds(1) else self._td / self._tt
+        weight = CAUTION * self._tt * self._ss
+        each = max(0.0, (self._td * self._ss - self._sd * self._st + weight * known)
+                   / (self._tt * self._ss - self._st * self._st + weight))
+        fixed = (self._sd - each * self._st) / self._ss
+        return Step(fixed, each) if fixed > 0 else Step(0.0, self._td / self._tt)

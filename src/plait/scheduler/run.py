@@ -303,15 +303,23 @@ class Run:
         """The clock of an ended thread."""
         return self._clocks[name]
 
+    @property
+    def deadline(self) -> float | None:
+        """When the attempt is given up, by the clock of the event loop; None: never. What a
+        fallback would need is set aside."""
+        seconds = self.request.budget.seconds
+        if seconds is None:
+            return None
+        kept = FALLBACK_SHARE if self.plan.method != "sequential" else 0.0
+        return self.began + seconds * (1 - kept)
+
     def room_for(self, thread: ScheduledThread) -> Room:
         """What ``thread`` and those below it may still use; see `plait.interfaces.Room`."""
-        budget, plan = self.request.budget, self.plan
-        path, seconds = budget.critical_tokens, budget.seconds
+        budget = self.request.budget
+        path, deadline = budget.critical_tokens, self.deadline
         if path is not None:
             path = max(0, path - self.ledger.path_reserve(path, "worker", 1) - thread.clock)
-        if seconds is not None:
-            kept = FALLBACK_SHARE if plan.method != "sequential" else 0.0
-            seconds = max(0.0, seconds * (1 - kept) - self.now())
+        seconds = None if deadline is None else max(0.0, deadline - anyio.current_time())
         return Room(
             tokens=self.ledger.branches.unspent, path=path, seconds=seconds,
             levels=None if budget.depth is None else max(0, budget.depth - thread.level),

@@ -208,10 +208,9 @@ class ScheduledThread:
 
     def claim(self) -> Claim:
         """What its next stream asks of the limiter."""
-        seconds, tokens = self.run.request.budget.seconds, self.context.tokens
-        shared = min(self.shared, tokens)
-        return Claim(tuple(map(int, self.name.split("."))), tokens - shared, shared,
-                     None if seconds is None else self.run.began + seconds)
+        place = tuple(map(int, self.name.split(".")))
+        shared = min(self.shared, self.context.tokens)
+        return Claim(place, self.context.tokens - shared, shared, self.run.deadline)
 
     def grant(self, limit: int | None) -> Grant:
         """The most that the next stream may generate, and which limit says so."""
