@@ -44,7 +44,7 @@ from plait.puzzles import generate
 from plait.solve import Runtime, solve
 
 PATIENCE = 3.0
-SECONDS = 12.0
+SECONDS = 10.0
 USERS = 16
 REPEATS = 5
 FORKING = 0.5
