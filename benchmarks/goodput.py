@@ -44,17 +44,17 @@ from plait.puzzles import generate
 from plait.solve import Runtime, solve
 
 PATIENCE = 3.0
-SECONDS = 10.0
+SECONDS = 12.0
 USERS = 16
 REPEATS = 5
 FORKING = 0.5
 """Share of the requests that fork."""
-RATES = (0.6, 1.0, 1.3)
+RATES = (0.6, 1.4)
 POLICIES = ("off", "eager", "load")
 PROBLEMS = 4
 """Different questions that fork."""
-TOKENS = range(300, 700)
-PLAIN = 160
+TOKENS = range(150, 350)
+PLAIN = 80
 STUDENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}
 """Of the t distribution, two-sided 95 %, by the number of values."""
 

@@ -56,12 +56,12 @@ class Capabilities:
 @dataclass(frozen=True, slots=True)
 class Load:
     """How busy an engine is; None where it does not say. ``cache``: share of its KV in use, which
-    holds ``tokens`` in all."""
+    holds ``kv_tokens`` in all."""
 
     running: int | None = None
     waiting: int | None = None
     cache: float | None = None
-    tokens: int | None = None
+    kv_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,7 @@ def test_the_first_stream_of_a_request_comes_before_branches_that_wait_longer() 
 def test_a_branch_waits_for_memory_that_others_hold() -> None:
     async def main() -> list[float]:
         limiter = Limiter()
-        limiter.heard(Load(running=0, waiting=0, tokens=1000))
+        limiter.heard(Load(running=0, waiting=0, kv_tokens=1000))
         times: list[float] = []
 
         async def stream(*place: int) -> None:

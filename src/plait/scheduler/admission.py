@@ -205,7 +205,7 @@ class Limiter:
             elif self._room is not None and not waiting:
                 self._room += max(1.0, self._room / GROWTH)
         self._queued = waiting > 0
-        self._cache, self._capacity = load.cache, load.tokens
+        self._cache, self._capacity = load.cache, load.kv_tokens
         self._serve()
 
     def succeeded(self, first_token_seconds: float) -> None:

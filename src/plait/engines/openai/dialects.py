@@ -40,13 +40,13 @@ of the text unless a request names them."""
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """Names of the metrics that tell how busy a server is. ``tokens``: the metric, and its label
+    """Names of the metrics that tell how busy a server is. ``kv_tokens``: the metric, and its label
     (empty: the metric itself), that says how many context tokens the KV holds."""
 
     running: str
     waiting: str
     cache: tuple[str, ...] = ()
-    tokens: tuple[str, str] | None = None
+    kv_tokens: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

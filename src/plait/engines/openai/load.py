@@ -78,7 +78,7 @@ def read_metrics(text: str, gauges: Gauges) -> Load:
         int(sum(running)) if running else None,
         int(sum(waiting)) if waiting else None,
         sum(cache) / len(cache) if cache else None,
-        int(sum(_tokens(text, *gauges.tokens))) or None if gauges.tokens else None)
+        int(sum(_kv_tokens(text, *gauges.kv_tokens))) or None if gauges.kv_tokens else None)
 
 
 def _values(text: str, names: Iterable[str]) -> list[float]:
@@ -93,7 +93,7 @@ def _values(text: str, names: Iterable[str]) -> list[float]:
     return found
 
 
-def _tokens(text: str, name: str, label: str) -> list[float]:
+def _kv_tokens(text: str, name: str, label: str) -> list[float]:
     """What metric ``name`` says, in its ``label`` if there is one."""
     if not label:
         return _values(text, [name])
