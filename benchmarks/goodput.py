@@ -49,7 +49,7 @@ USERS = 16
 REPEATS = 5
 FORKING = 0.5
 """Share of the requests that fork."""
-RATES = (0.6, 1.4)
+RATES = (0.7, 1.4)
 POLICIES = ("off", "eager", "load")
 PROBLEMS = 4
 """Different questions that fork."""
@@ -147,7 +147,7 @@ class Bench:
 
     def asker(self, runtime: Runtime) -> Ask:
         async def ask(kind: str, number: int) -> Result:
-            request, plan = Request(self.questions[number]), Plan("native", "apr", early_stop=True)
+            request, plan = Request(self.questions[number]), Plan("native", "apr")
             if kind == "plain":
                 sampling = Sampling(max_tokens=PLAIN, ignore_eos=True)
                 request, plan = replace(request, sampling=sampling), Plan("sequential")

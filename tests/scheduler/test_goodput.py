@@ -20,7 +20,7 @@ from plait.solve import Runtime, solve
 from plait.testing import Play, ScriptedEngine, run_virtual
 
 SLOTS = 16
-SECONDS = 15.0
+SECONDS = 30.0
 PART, WHOLE, ENDS = 80, 160, 40
 TOKENS = {"plain": WHOLE, "fork": 2 * ENDS + 8 * PART}
 
@@ -32,7 +32,7 @@ def step(streams: int) -> float:
 
 CAPACITY = SLOTS / step(SLOTS) / (sum(TOKENS.values()) / 2)
 """Requests a second."""
-OVERLOAD = 1.5
+OVERLOAD = 1.3
 """Arrivals at saturation, as a share of that."""
 ALONE = {kind: tokens * step(1) for kind, tokens in TOKENS.items()}
 
