@@ -51,6 +51,7 @@ bench-gateway: $(VENV)/.installed-dev  ## the gateway beside others: conformance
 	@$(BIN)/python -m benchmarks.gateway_load
 
 test-live: $(VENV)/.installed-dev  ## tests against real servers and clients; installs them under .live/
+	@$(PIP) -e '.[openvino,transformers]'
 	@bash tests/live/setup.sh
 	@$(BIN)/python -m pytest -m live
 

@@ -19,6 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
+from plait.core import Prompt, Sampling
+from plait.interfaces import Engine
+
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)
 SHARED, HEADER, TOKENS = 96, 8, 64
 PREFIX = [3 + 7 * k % 250 for k in range(SHARED)]
@@ -85,11 +88,20 @@ def prototype(cores: int, folder: Path, gguf: Path) -> Speed:
 
 
 def nano(cores: int, folder: Path, gguf: Path) -> Speed:
-    """The whole engine: asyncio in front, one stream a thread."""
-    from plait.core import Prompt, Sampling
     from plait.engines.nano import NanoEngine
 
-    engine = NanoEngine(folder, threads=cores)
+    return through_plait(NanoEngine(folder, threads=cores))
+
+
+def openvino_engine(cores: int, folder: Path, gguf: Path) -> Speed:
+    """OpenVINO as plait runs it."""
+    from plait.engines.openvino import OpenVINOEngine
+
+    return through_plait(OpenVINOEngine(gguf, threads=cores))
+
+
+def through_plait(engine: Engine) -> Speed:
+    """A whole engine: asyncio in front, one stream a thread."""
     sampling = Sampling(max_tokens=TOKENS, ignore_eos=True)
 
     async def read(number: int, clock: Clock) -> None:
@@ -110,7 +122,7 @@ def nano(cores: int, folder: Path, gguf: Path) -> Speed:
 
 
 def openvino(cores: int, folder: Path, gguf: Path) -> Speed:
-    """OpenVINO GenAI, in f32 (its other precisions fail or lose accuracy on some CPUs)."""
+    """OpenVINO GenAI alone, in f32 (its other precisions fail or lose accuracy on some CPUs)."""
     import openvino as ov
     import openvino_genai as genai
 
@@ -184,7 +196,7 @@ def llama(cores: int, folder: Path, gguf: Path) -> Speed:
 
 CONTENDERS: dict[str, Callable[[int, Path, Path], Speed]] = {
     "products": products, "prototype": prototype, "nano": nano, "openvino": openvino,
-    "llama.cpp": llama,
+    "openvino-engine": openvino_engine, "llama.cpp": llama,
 }
 
 

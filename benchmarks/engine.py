@@ -6,8 +6,9 @@ Each contender runs in a child process of its own that is tied to its cores, so 
 threads meet another's; the rounds of all contenders are interleaved and the best one counts, as
 other load on the machine only ever makes a round slower. ``width`` threads share a prompt of 96
 tokens and have a header of 8 tokens each; what is timed is the decoding of 64 tokens a thread,
-from the moment when all of them have written their first. OpenVINO GenAI and llama.cpp run the
-same weights (GGUF, F16) where `openvino-genai`, `xllamacpp` and `gguf` are installed.
+from the moment when all of them have written their first. OpenVINO GenAI (alone, and as an engine
+of plait) and llama.cpp run the same weights (GGUF, F16) where `openvino-genai`, `xllamacpp` and
+`gguf` are installed.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.contenders import CONTENDERS, WIDTHS
-from benchmarks.models import write_gguf, write_random
+from benchmarks.models import write_random
 from plait.engines.nano import WEIGHTS
 
-NEEDS = {"openvino": ("openvino_genai", "gguf"), "llama.cpp": ("xllamacpp", "gguf")}
+NEEDS = {"openvino": ("openvino_genai", "gguf"), "openvino-engine": ("openvino_genai", "gguf"),
+         "llama.cpp": ("xllamacpp", "gguf")}
 """Packages without which a contender is left out."""
 
 
@@ -77,6 +79,8 @@ def main() -> None:
             folder = Path(place)
             write_random(folder)
         if importlib.util.find_spec("gguf"):
+            from training.gguf import write_gguf
+
             write_gguf(folder, gguf)
         for cores in given.cores:
             best: dict[str, dict[int, float]] = {name: {} for name in names}

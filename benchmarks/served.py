@@ -15,10 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 
-import numpy as np
-
-from benchmarks.models import write_gguf
 from plait.engines.nano import WEIGHTS
+from training.gguf import write_gguf
 
 ROOT = Path(__file__).parent.parent
 LIVE = ROOT / ".live"
@@ -50,7 +48,7 @@ def serving(name: str, slots: int) -> Iterator[str]:
 def _llamacpp(slots: int, port: int) -> list[str]:
     path = LIVE / "models" / "nano-f32.gguf"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_gguf(WEIGHTS, path, np.float32)
+    write_gguf(WEIGHTS, path, "F32")
     return [str(LIVE / "llamacpp/bin/python"), str(ROOT / "tests/live/serve_llamacpp.py"),
             str(path), f"--slots={slots}", f"--port={port}"]
 

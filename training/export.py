@@ -28,6 +28,7 @@ def llama_config(config: Config) -> dict[str, object]:
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
+        "plait_model": "plait-nano",
         "vocab_size": config.vocab,
         "hidden_size": config.width,
         "intermediate_size": config.inner,

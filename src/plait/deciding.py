@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from plait.core import Plan, Request
+from plait.core import EngineProfile, Plan, Request
 from plait.errors import UsageError
 from plait.interfaces import Engine
 from plait.policy import (
+    UNKNOWN,
     Breaker,
     Decision,
     History,
     PolicyFile,
     Situation,
+    Step,
     choose,
     decide,
     read_signals,
@@ -30,31 +32,34 @@ class Chosen(NamedTuple):
     remark: str = ""
 
 
-async def decide_how(
+async def decide_how(  # noqa: PLR0913 - all that a policy may be told
     engine: Engine, request: Request, method: str | None, protocol: str | None,
     policy: str | PolicyFile | None, history: History | None = None,
+    profile: EngineProfile | None = None, step: Step = UNKNOWN,
 ) -> Chosen:
-    """What to do by ``policy``, which is told by ``history`` of similar requests. A named method is
-    how to go parallel, should the policy want that; a policy file leaves no room for one.
-    Raises `UsageError`."""
+    """What to do by ``policy``, which is told the ``history`` of similar requests, the ``profile``
+    that is kept of the engine and how long a ``step`` of it takes. A named method is how to go
+    parallel, should the policy want that; a policy file leaves no room for one. Raises
+    `UsageError`."""
     if isinstance(policy, PolicyFile):
         if method is not None or protocol is not None:
             raise UsageError("a policy file decides on method and protocol",
                              hint="Leave these out, or the policy.")
         return Chosen(*policy.apply(request, await engine.load()))
-    return Chosen(request, *await _decide(engine, request, method, protocol, policy, history))
+    situation = Situation(engine.capabilities, await engine.load(), request.budget, history,
+                          profile, step)
+    return Chosen(request, *_decide(engine, request, method, protocol, policy, situation))
 
 
-async def _decide(
+def _decide(
     engine: Engine, request: Request, method: str | None, protocol: str | None,
-    policy: str | None, history: History | None,
+    policy: str | None, situation: Situation,
 ) -> tuple[Decision, str]:
     if method not in (None, "auto", *METHODS):
         make_method(Plan(method or ""))
     if method == "tools" and protocol is not None:
         raise UsageError(f"the method `tools` drives no wire format, so not `{protocol}`",
                          hint="Leave the protocol out, or use the method `native`.")
-    situation = Situation(engine.capabilities, await engine.load(), request.budget, history)
     signals = read_signals(request.question)
     remark = ""
     if protocol == AUTO and method != "sequential":

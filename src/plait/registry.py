@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import cast
 
 from plait.core import DEFAULT_WINDOW, Directions, Plan
+from plait.engines.transformers.spec import PREFIX as HF
+from plait.engines.transformers.spec import Spec
 from plait.errors import UsageError
 from plait.interfaces import Engine, Merge, Method, Verifier, WireProtocol
 from plait.merge import Adaptive, Best, Concat, Hierarchical, Synthesize, Vote
@@ -218,23 +220,54 @@ def _read_tests(path: Path) -> str:
 
 
 def make_engine(spec: str, model: str | None = None) -> Engine:
-    """The engine that ``spec`` names: ``nano``, or the base URL of a server.
+    """The engine that ``spec`` names: ``nano``, the base URL of a server, ``pool:`` and the
+    addresses of several (see `plait.engines.pool.addresses`), ``hf:`` with a Hugging Face model, or
+    the path of a GGUF file or of a folder with a model in OpenVINO's format.
 
-    ``model`` names the model of a server, or a folder with another model for ``nano``.
+    ``model`` names the model of a server or a file, or a folder with another model for ``nano``.
+    Raises `UsageError`.
     """
     if spec == "nano":
         load = _load("plait.engines.nano:NanoEngine")
         return load(Path(model)) if model else load()
     if spec.startswith(("http://", "https://")):
         return _load("plait.engines.openai:OpenAIEngine")(spec, model)
+    if spec.startswith("pool:"):
+        return _load("plait.engines.pool:PoolEngine")(spec.removeprefix("pool:"), model)
+    if spec.startswith(HF):
+        if model is not None:
+            raise UsageError(f"`{spec}` names its model already", hint="Leave out `model`.")
+        parsed = Spec.parse(spec)
+        return _load("plait.engines.transformers.engine:TransformersEngine", "transformers")(parsed)
+    if spec.endswith(".gguf") or Path(spec).exists():
+        return _load("plait.engines.openvino:OpenVINOEngine")(Path(spec), model)
     raise UsageError(f"there is no engine `{spec}`",
-                     hint="Use `nano`, or the base URL of an OpenAI-compatible server"
-                          " such as http://127.0.0.1:8000/v1.")
+                     hint="Use `nano`, the base URL of an OpenAI-compatible server such as"
+                          " http://127.0.0.1:8000/v1, `pool:` and several of them, the path of a"
+                          " GGUF file, or `hf:` with a folder or a name of a Hugging Face model.")
 
 
-def _load(path: str) -> Callable[..., Engine]:
+def model_path(spec: str, model: str | None = None) -> Path | None:
+    """The file or folder with the model of an engine in this process; None where there is none."""
+    if spec == "nano":
+        return Path(model) if model else Path(__file__).parent / "weights"
+    path = Path(Spec.parse(spec).where if spec.startswith(HF) else spec).expanduser()
+    return path if path.exists() else None
+
+
+def _load(path: str, extra: str | None = None) -> Callable[..., Engine]:
+    """What ``path`` names, MODULE:NAME. ``extra``: of plait, without which it cannot be imported.
+
+    Raises `UsageError` where the extra is missing.
+    """
     module, _, name = path.partition(":")
-    return cast("Callable[..., Engine]", getattr(import_module(module), name))
+    try:
+        return cast("Callable[..., Engine]", getattr(import_module(module), name))
+    except ModuleNotFoundError as error:
+        if extra is None or (error.name or "").startswith("plait"):
+            raise
+        raise UsageError(f"this engine needs {error.name}",
+                         hint=f"Install it: pip install 'plait[{extra}]'.") from error
 
 
 def _suggest(name: str, known: list[str]) -> str:

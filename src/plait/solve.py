@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -19,7 +19,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from plait import puzzles
-from plait.core import Outcome, Plan, Price, Request, Result
+from plait.core import EngineProfile, Outcome, Plan, Price, Request, Result
 from plait.core.events import Decided, Event, Noted, Role, RunEnded, RunStarted
 from plait.deciding import decide_how, heed
 from plait.errors import EngineError, EngineOverloaded, PlaitError, UsageError
@@ -29,15 +29,14 @@ from plait.methods import offer
 from plait.policy import BRANCHING, Breaker, Decision, History, PolicyFile
 from plait.policy.breaker import fate_of
 from plait.protocols import Facts, has_system, prepare, read_answer
-from plait.registry import (
-    find_protocol,
-    make_engine,
-    make_method,
-)
+from plait.registry import find_protocol, make_engine, make_method
 from plait.scheduler import Limiter, Run
 from plait.scheduler.ledger import FALLBACK_SHARE
 from plait.trace import Metrics, Trace, measure
 from plait.version import VERSION
+
+Profiles = Callable[[str], EngineProfile | None]
+"""The name of a model -> what is kept of it on one engine."""
 
 
 class Runtime:
@@ -50,10 +49,11 @@ class Runtime:
     engine bears at once, from the start and at most; None: what it says, else found out.
     ``branching``: who starts a request's threads beside its first one: ``load`` (as there is room
     for them, `plait.policy.admit`), ``eager`` (all at once), ``off`` (one after the other).
-    Raises `UsageError`.
+    ``profiles`` gives what is kept of a model of this engine (`plait engine check`), for policies
+    and, until streams have shown it, for how long a step takes. Raises `UsageError`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what requests may share
         self,
         engine: str | Engine = "nano",
         *,
@@ -63,10 +63,12 @@ class Runtime:
         breaker: Breaker | None = None,
         streams: int | None = None,
         branching: str = "load",
+        profiles: Profiles | None = None,
     ) -> None:
         if branching not in BRANCHING:
             raise UsageError(f"`branching` is {branching!r:.60} but must be one of"
                              f" {', '.join(BRANCHING)}")
+        self.profiles = profiles
         self.prices = prices or {}
         self.breaker = breaker
         self._owned: list[Engine] = []
@@ -83,15 +85,29 @@ class Runtime:
         """The same for ``engine``, another model of the same server: limiter, roles and prices
         are shared. The engine is the caller's to close."""
         other = Runtime(engine, roles={r: e for r, e in self.engines.items() if r != "thread"},
-                        prices=self.prices, breaker=self.breaker)
+                        prices=self.prices, breaker=self.breaker, profiles=self.profiles)
         other.limiter = self.limiter
         return other
 
+    @property
+    def profile(self) -> EngineProfile | None:
+        """What is kept of the engine and its model, unless that has become another one since."""
+        found = None if self.profiles is None else self.profiles(self.engine.model)
+        now = self.engine.capabilities
+        return found if found and (found.kind, found.window) == (now.server, now.window) else None
+
     async def __aenter__(self) -> Runtime:
         load = await self.engine.load()  # a server tells what it can do only when it is asked
-        slots = self.engine.capabilities.slots
+        try:
+            profile = self.profile
+        except PlaitError:  # what is kept cannot be read
+            await self.__aexit__(None, None, None)
+            raise
+        slots = self.engine.capabilities.slots or (profile.slots if profile else None)
         if slots is not None and self._streams is None:
             self.limiter = Limiter(start=slots, branching=self.limiter.branching)
+        if profile is not None:
+            self.limiter.pace.expect(profile.step_seconds)
         self.limiter.heard(load)
         return self
 
@@ -146,7 +162,8 @@ async def solve(  # noqa: PLR0913 - what a caller may choose
     decision: Decision | None = None
     if plan is None:
         request, decision, remark = await decide_how(runtime.engine, request, name, protocol,
-                                                     policy, history)
+                                                     policy, history, runtime.profile,
+                                                     runtime.limiter.pace.step)
         decision = heed(decision, runtime.breaker, runtime.engine.model, anyio.current_time())
         plan = decision.plan
     trace = Trace() if trace is None else trace

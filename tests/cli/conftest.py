@@ -66,6 +66,7 @@ def shell(
 
     monkeypatch.setattr(import_module("plait.solve"), "make_engine", make_engine)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     for name in os.environ:
         if name.startswith("PLAIT_"):
             monkeypatch.delenv(name)

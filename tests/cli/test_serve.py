@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from plait.core import EngineProfile
+from plait.survey import Profiles
 from tests.cli.conftest import Shell
 
 
@@ -60,3 +62,21 @@ def test_an_engine_that_is_down_is_said_at_the_start(tmp_path: Path) -> None:
     assert said[0].startswith("plait: the engine cannot answer yet: cannot connect to")
     assert said[1].startswith("plait: listening on http://127.0.0.1:")
     assert said[1].endswith(f", engine {url}, no run is kept\n")
+
+
+def test_advice_on_the_engine_is_given_once_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAIT_PROFILES", str(tmp_path))
+    flat = {1: 0.01, 2: 0.01, 4: 0.011, 8: 0.022}
+    Profiles(tmp_path).keep(EngineProfile("nano", "plait-nano", "2026-11-25", 4096,
+                                          step_seconds=flat))
+    command = [sys.executable, "-m", "plait.cli", "serve", "--port", "0", "--store", "none"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = [process.stderr.readline(), process.stderr.readline()]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert process.stderr.read() == ""
+    assert "listening on" in said[0]
+    assert said[1].startswith("plait: Beyond 4 threads at once there is little to gain")

@@ -18,7 +18,9 @@ from urllib.error import URLError
 
 import pytest
 
+from plait.engines.nano import WEIGHTS
 from tests.live import tiny_model
+from training.gguf import write_gguf
 
 HERE = Path(__file__).parent
 LIVE = HERE.parent.parent / ".live"
@@ -85,11 +87,11 @@ def model_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def gguf_file() -> Path:
+def gguf_file(model_folder: Path) -> Path:
     """The tiny model as llama.cpp loads it."""
     path = LIVE / "models" / "tiny.gguf"
     path.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([python_of("llamacpp"), HERE / "make_gguf.py", path], check=True)
+    write_gguf(model_folder, path, name="tiny")
     return path
 
 
@@ -110,24 +112,31 @@ def llamacpp(gguf_file: Path) -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
-def vllm(model_folder: Path) -> Iterator[Server]:
+def start_vllm(name: str, folder: Path, *flags: str) -> Server:
     """A vLLM server on the CPU, in float32 without compilation: exact and quick to start."""
     program = python_of("vllm").parent / "vllm"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [
-        str(program), "serve", str(model_folder), "--served-model-name", "tiny",
+        str(program), "serve", str(folder), "--served-model-name", name,
         "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
-        "--max-model-len", str(tiny_model.WINDOW), "--max-num-seqs", "16",
-        "--max-num-batched-tokens", "2048", "--enable-prefix-caching",
-        "--enable-prompt-tokens-details", "--enforce-eager", "--block-size", "32",
-        "--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
-    server = Server("vllm", command, {
+        "--max-num-seqs", "16", "--max-num-batched-tokens", "2048", "--enable-prefix-caching",
+        "--enforce-eager", "--block-size", "32", *flags]
+    server = Server(f"vllm-{name}", command, {
         "VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1"})
     server.wait_for_health(f"http://127.0.0.1:{port}")
+    return server
+
+
+@pytest.fixture(scope="session")
+def vllm(model_folder: Path) -> Iterator[Server]:
+    """The tiny model on vLLM."""
+    server = start_vllm(
+        "tiny", model_folder, "--max-model-len", str(tiny_model.WINDOW),
+        "--enable-prompt-tokens-details", "--enable-auto-tool-choice", "--tool-call-parser",
+        "hermes")
     yield server
     server.stop()
 
@@ -138,3 +147,31 @@ def server(request: pytest.FixtureRequest) -> Server:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Server)
     return found
+
+
+@pytest.fixture(scope="session")
+def vllm_nano() -> Iterator[Server]:
+    """plait-nano on vLLM."""
+    server = start_vllm("plait-nano", WEIGHTS)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def nano_gguf() -> Path:
+    """plait-nano as a user writes it."""
+    path = LIVE / "models" / "nano.gguf"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_gguf(WEIGHTS, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def llamacpp_nano() -> Iterator[Server]:
+    """plait-nano on llama.cpp, in float32: products of float16 weights are less exact."""
+    path = LIVE / "models" / "nano-f32.gguf"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_gguf(WEIGHTS, path, "F32")
+    server = start_llamacpp(path, "--exact")
+    yield server
+    server.stop()

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Installs the real servers that the live tests talk to, and the clients that talk to ours, each
 # into a virtual environment of its own under .live/ (about 4 GB; nothing outside that folder is
-# touched). Safe to run again.
+# touched). Safe to run again. OpenVINO runs in our own process: `make test-live` installs it beside
+# plait (pip install -e '.[openvino]', 300 MB).
 #
 #   tests/live/setup.sh              all of them
 #   tests/live/setup.sh llamacpp     llama.cpp alone (130 MB, seconds)
 #   tests/live/setup.sh vllm         vLLM on the CPU alone (3.4 GB, minutes)
+#   tests/live/setup.sh router       SGLang's router alone (150 MB, seconds)
 #   tests/live/setup.sh clients      clients of the gateway (OpenAI's for Node, which has to be
 #                                    there, openai-agents, inspect-ai; 450 MB)
 set -euo pipefail
@@ -14,7 +16,7 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="$(cd "$here/../.." && pwd)"
 live="$root/.live"
 python="${PYTHON:-python3}"
-wanted="${*:-llamacpp vllm clients}"
+wanted="${*:-llamacpp vllm router clients}"
 
 mkdir -p "$live"
 echo '*' > "$live/.gitignore"
@@ -25,7 +27,7 @@ make_venv() {
 
 install_llamacpp() {
     make_venv llamacpp
-    "$live/llamacpp/bin/pip" install --quiet "xllamacpp>=2026.10" "gguf>=0.19" safetensors
+    "$live/llamacpp/bin/pip" install --quiet "xllamacpp>=2026.10"
 }
 
 install_vllm() {
@@ -57,6 +59,11 @@ points = real / "entry_points.txt"
 PYTHON
 }
 
+install_router() {
+    make_venv router
+    "$live/router/bin/pip" install --quiet "sglang-router>=0.3.2"
+}
+
 install_clients() {
     make_venv clients
     "$live/clients/bin/pip" install --quiet "openai-agents>=0.24" "inspect-ai>=0.3.285"
@@ -67,7 +74,8 @@ for name in $wanted; do
     case "$name" in
         llamacpp) [ -f "$live/llamacpp/.done" ] || { install_llamacpp; touch "$live/llamacpp/.done"; } ;;
         vllm) [ -f "$live/vllm/.done" ] || { install_vllm; touch "$live/vllm/.done"; } ;;
+        router) [ -f "$live/router/.done" ] || { install_router; touch "$live/router/.done"; } ;;
         clients) [ -f "$live/clients/.done" ] || { install_clients; touch "$live/clients/.done"; } ;;
-        *) echo "unknown: '$name'; give llamacpp, vllm or clients" >&2; exit 2 ;;
+        *) echo "unknown: '$name'; give llamacpp, vllm, router or clients" >&2; exit 2 ;;
     esac
 done

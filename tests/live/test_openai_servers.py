@@ -12,7 +12,7 @@ import pytest
 
 from plait.core import Chunk, Message, Prompt, Request, Sampling, Tool, ToolCall
 from plait.engines.openai import OpenAIEngine
-from plait.engines.openai.opening import tokenize
+from plait.engines.openai.rendering import tokenize
 from plait.errors import EngineRefused, EngineUnreachable
 from tests.live import tiny_model
 from tests.live.conftest import Server, start_llamacpp

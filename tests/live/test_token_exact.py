@@ -15,7 +15,7 @@ import pytest
 
 from plait.core import Chunk, Plan, Prompt, Request, Sampling
 from plait.engines.openai import OpenAIEngine
-from plait.engines.openai.opening import detokenize, tokenize
+from plait.engines.openai.rendering import detokenize, tokenize
 from plait.protocols import CATALOGUE
 from plait.solve import solve
 from tests.live.conftest import Server

@@ -10,10 +10,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from plait.core import Plan, Result
 from plait.core.events import Decided, RunEnded, RunStarted, Started
+from plait.core.rolling import Rolling
 from plait.errors import UsageError
 from plait.policy import Breaker, BreakerSettings
 from plait.policy.breaker import MOST_LINES, Fate
-from plait.policy.outliers import KNOWN, Outliers, Rolling
+from plait.policy.outliers import KNOWN, Outliers
 from plait.policy.reasons import REASONS, reason_word
 from plait.solve import Runtime, solve
 from plait.testing import ScriptedEngine, run_virtual

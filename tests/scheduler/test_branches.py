@@ -11,7 +11,7 @@ from plait.errors import UsageError
 from plait.interfaces import ChildSpec, Load, Opening, Thread
 from plait.policy.admit import Step
 from plait.scheduler.admission import READINGS, Claim, Limiter
-from plait.scheduler.pace import Pace
+from plait.scheduler.pace import Pace, line_through
 from plait.solve import Runtime, solve
 from plait.testing import Play, ScriptedEngine, run_virtual
 from plait.trace import Trace
@@ -219,6 +219,41 @@ def test_step_times_are_learned_from_streams_that_come_and_go() -> None:
     step = run_virtual(main)
     assert step.fixed == pytest.approx(0.005, rel=0.1)
     assert step.each == pytest.approx(0.0005, rel=0.1)
+
+
+def test_what_was_measured_counts_until_streams_show_something_else() -> None:
+    measured = {n: batched(n) * (1.3 if n == 4 else 1.0) for n in (1, 2, 4, 8, 16, 32)}
+
+    async def main() -> tuple[Step, Step, Step]:
+        pace = Pace()
+        pace.expect(measured)
+        expected = pace.step
+        seen = []
+        for others in (1.0, 3.0):
+            for _ in range(3000):
+                await anyio.sleep(others * batched(4))
+                for _ in range(4):
+                    pace.wrote(1, 4)
+            seen.append(pace.step)
+        return expected, *seen
+
+    expected, same, slower = run_virtual(main)
+    assert expected.fixed == pytest.approx(0.005, rel=0.2)
+    assert expected.each == pytest.approx(0.0005, rel=0.2)
+    assert same.each == pytest.approx(expected.each)  # always four streams: nobody can tell
+    assert same.seconds(4) == pytest.approx(batched(4), rel=0.02)
+    assert slower.seconds(4) == pytest.approx(3 * batched(4), rel=0.02)
+
+
+@pytest.mark.parametrize(("measured", "step"), [
+    ({}, Step()),
+    ({4: 0.01}, Step()),
+    ({1: 0.02, 2: 0.02, 4: 0.01}, Step(0.0133, 0.0)),
+    ({1: 0.001, 2: 0.002, 8: 0.01}, Step(0.0, 0.0011))])
+def test_a_line_through_measured_steps_never_falls(measured: dict[int, float], step: Step) -> None:
+    found = line_through(measured)
+    assert found.fixed == pytest.approx(step.fixed, abs=1e-3)
+    assert found.each == pytest.approx(step.each, abs=1e-4)
 
 
 def test_time_without_streams_is_not_learned_from() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from plait.core import Budget, Outcome, Plan, Request, Result, Sampling, Stops
 from plait.core.events import Asked, Wrote
+from plait.core.seam import Seam
 from plait.interfaces import ChildSpec, Opening, Thread
-from plait.scheduler.seam import Seam
 from plait.solve import solve
 from plait.testing import Play, ScriptedEngine, run_virtual
 from plait.trace import Trace

@@ -15,10 +15,10 @@ from plait.cli.problems import (
     free_settings,
     grading,
     load_problems,
-    runtime_of,
     tell,
 )
-from plait.cli.settings import LARGEST, Settings
+from plait.cli.runtime import runtime_of
+from plait.cli.settings import ENGINES, LARGEST, Settings
 from plait.cli.show import print_json
 from plait.evals import Suite
 from plait.evals.graders import grade
@@ -41,7 +41,7 @@ def ab(  # noqa: PLR0913 - typer makes an option of every argument
     metric: Annotated[str, typer.Option(help="score, accuracy, seconds or tokens.")] = "score",
     latency: Annotated[float, typer.Option(help="Weight of seconds in the score.")] = 0.3,
     alpha: Annotated[float, typer.Option(help="The share of false alarms.")] = ALPHA,
-    engine: Annotated[str | None, typer.Option(help="`nano`, or a base URL.")] = None,
+    engine: Annotated[str | None, typer.Option(help=ENGINES)] = None,
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,
     judge: JudgeOption = None,
     seed: Annotated[int | None, typer.Option(min=0, max=LARGEST)] = None,

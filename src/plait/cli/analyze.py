@@ -27,10 +27,10 @@ from plait.cli.problems import (
     grading,
     load_problems,
     made_folder,
-    runtime_of,
     settings_from,
 )
-from plait.cli.settings import LARGEST, Settings
+from plait.cli.runtime import runtime_of
+from plait.cli.settings import ENGINES, LARGEST, Settings
 from plait.cli.show import mode_for, print_json, print_lines, say
 from plait.errors import UsageError
 from plait.evals import Suite
@@ -49,7 +49,7 @@ def analyze(  # noqa: PLR0913 - typer makes an option of every argument
     tier: Annotated[str | None, typer.Option(help="Tiers of the suite.")] = None,
     limit: Annotated[int | None, typer.Option(help="Problems at most.")] = None,
     data: Annotated[str | None, typer.Option(metavar="FILE", help="The suite's data.")] = None,
-    engine: Annotated[str | None, typer.Option(help="`nano`, or a base URL.")] = None,
+    engine: Annotated[str | None, typer.Option(help=ENGINES)] = None,
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,
     judge: JudgeOption = None,
     seed: Annotated[int | None, typer.Option(min=0, max=LARGEST)] = None,

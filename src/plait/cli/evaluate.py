@@ -16,8 +16,9 @@ from rich.live import Live
 from rich.text import Text
 from typer.core import TyperGroup
 
-from plait.cli.problems import COMPARED, JudgeOption, blank, free_settings, grading, runtime_of
-from plait.cli.settings import LARGEST, Settings
+from plait.cli.problems import COMPARED, JudgeOption, blank, free_settings, grading
+from plait.cli.runtime import runtime_of
+from plait.cli.settings import ENGINES, LARGEST, Settings
 from plait.cli.show import make_console, print_lines, say
 from plait.errors import UsageError
 from plait.evals.arms import make_arms
@@ -30,6 +31,7 @@ from plait.evals.steps import Metronome
 from plait.evals.store import Store, latest, read_records
 from plait.evals.suites import Choice, describe, load_suite
 from plait.evals.values import Record
+from plait.registry import model_path
 from plait.solve import Runtime
 from plait.version import VERSION
 
@@ -106,7 +108,7 @@ def run(  # noqa: PLR0913 - typer makes an option of every argument
     trials: Annotated[int, typer.Option(min=1, help="How often to put each problem.")] = 1,
     at_once: Annotated[int, typer.Option(min=1, help="Tasks side by side; more than 1 makes each "
                                          "slower.")] = 1,
-    engine: Annotated[str | None, typer.Option(help="`nano`, or the base URL of a server.")] = None,
+    engine: Annotated[str | None, typer.Option(help=ENGINES)] = None,
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,
     protocol: Annotated[str | None, typer.Option(help="The wire format of `native`.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=LARGEST)] = None,
@@ -198,10 +200,9 @@ def _fitted(order: Order, runtime: Runtime) -> Job:
 def _cache(order: Order, runtime: Runtime) -> Cache | None:
     if order.cache is None:
         return None
-    settings, read = order.settings, []
-    if settings.engine == "nano":
-        read.append(Path(str(settings.model)) if settings.model else
-                    Path(import_module("plait").__file__ or "").parent / "weights")
+    settings = order.settings
+    found = model_path(settings.engine, settings.model)
+    read = [] if found is None else [found]
     for named in (settings.prompts, (settings.verify or "").removeprefix("code:")):
         if named and Path(named).exists():
             read.append(Path(named))

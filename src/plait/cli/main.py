@@ -25,7 +25,7 @@ COMMANDS = {
     "solve": ("plait.cli.solve", "Answer one question, in parallel where the model can."),
     "serve": ("plait.cli.serve", "Serve an OpenAI-compatible API: the gateway."),
     "key": ("plait.cli.key", "Make a key for a client of the gateway."),
-    "probe": ("plait.cli.served", "Say what an engine serves, and whether a wire format fits."),
+    "engine": ("plait.cli.engine", "Find out what an engine can do, and what to do about it."),
     "protocols": ("plait.cli.protocols", "List the wire formats that models fork in."),
     "eval": ("plait.cli.evaluate", "Put the same problems to several methods, and compare."),
     "analyze": ("plait.cli.analyze", "Say where parallel threads would help."),

@@ -91,9 +91,3 @@ def blank(settings: Settings, runtime: Runtime) -> Request:
 def formats_of(runtime: Runtime) -> tuple[str, ...]:
     """The wire formats that the engine's model is known to write, the preferred one first."""
     return runtime.engine.capabilities.protocols
-
-
-def runtime_of(settings: Settings) -> Runtime:
-    """The engines that the settings name; use as a context manager."""
-    return Runtime(settings.engine, model=settings.model, roles=settings.engines(),
-                   prices=settings.price_table(), branching=settings.branching)

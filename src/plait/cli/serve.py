@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,10 +13,14 @@ import anyio
 import typer
 from anyio import to_thread
 
-from plait.cli.settings import Settings, gather, load_settings
+from plait.cli.runtime import NOWHERE, runtime_of, state_folder
+from plait.cli.settings import ENGINES, Settings, gather, load_settings
 from plait.cli.show import say
 from plait.core import Budget
+from plait.engines.pool import PoolEngine
+from plait.engines.pool.members import PoolState
 from plait.errors import UsageError
+from plait.interfaces import Engine, Served
 from plait.policy import POLICIES, Breaker, BreakerSettings
 from plait.registry import AUTO, METHODS, find_protocol
 from plait.server.app import make_app
@@ -32,12 +37,15 @@ from plait.server.store import Limits, Store, StoreSettings
 from plait.server.telemetry import open_telemetry
 from plait.server.watch import Watcher
 from plait.solve import Runtime
+from plait.survey import advice
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 TABLE = "serve"
 ENGINE_SECONDS = 2.0
 """How long the start waits for a word of the engine."""
 PORT = 8080
+MOST_ADVICE = 2
+"""Lines of advice on the engine at the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +89,7 @@ KNOWN = {f.name: str(f.type).split(" | ")[0] for f in fields(ServeSettings)}
 
 @app.command(name="serve")
 def command(  # noqa: PLR0913 - typer makes an option of every argument
-    engine: Annotated[str | None, typer.Option(help="`nano`, or the base URL of a server."
-                                               " [default: nano]")] = None,
+    engine: Annotated[str | None, typer.Option(help=f"{ENGINES} [default: nano]")] = None,
     model: Annotated[str | None, typer.Option(help="For requests that name no model.")] = None,
     host: Annotated[str | None, typer.Option(help="Where to listen. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help=f"[default: {PORT}]")] = None,
@@ -184,12 +191,11 @@ def store_settings(serving: ServeSettings) -> StoreSettings:
 def store_path(serving: ServeSettings, port: int) -> Path | None:
     """Where runs are stored: as was said, else a file for this port among the user's state; None:
     nowhere."""
-    if serving.store == "none":
+    if serving.store == NOWHERE:
         return None
     if serving.store is not None:
         return Path(serving.store)
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "plait" / f"runs-{port}.sqlite"
+    return state_folder() / f"runs-{port}.sqlite"
 
 
 async def _serve(settings: Settings, serving: ServeSettings) -> None:
@@ -208,10 +214,27 @@ async def _serve(settings: Settings, serving: ServeSettings) -> None:
             why = await gateway.models.ready()
         if why:
             say(f"the engine cannot answer yet: {why}")
+        known = [] if why or not gateway.models.engine.model else _advise(
+            await gateway.models.runtime(""))
         path = store_path(serving, port)
         kept = "no run is kept" if path is None else f"runs are kept in {path}"
-        await serve(make_app(gateway), gateway, sock, began=lambda: say(
-            f"listening on http://{shown}:{port}/v1, engine {settings.engine}, {kept}"))
+
+        def began() -> None:
+            say(f"listening on http://{shown}:{port}/v1, engine {settings.engine}, {kept}")
+            for line in known:
+                say(line)
+
+        await serve(make_app(gateway), gateway, sock, began=began)
+
+
+def _advise(runtime: Runtime) -> list[str]:
+    """The best of what is known to do about the engine."""
+    profile = runtime.profile
+    if profile is not None:
+        return advice(profile)[:MOST_ADVICE]
+    if isinstance(runtime.engine, Served):
+        return ["`plait engine check` says what this engine can do, and how to start it better"]
+    return []
 
 
 async def _open(
@@ -223,10 +246,8 @@ async def _open(
     if path is not None:
         store = await opened.enter_async_context(Store(path, store_settings(serving)))
     breaker = Breaker(BreakerSettings())
-    runtime = await opened.enter_async_context(Runtime(
-        settings.engine, model=settings.model, roles=settings.engines(),
-        prices=settings.price_table(), breaker=breaker, streams=serving.streams,
-        branching=settings.branching))
+    runtime = await opened.enter_async_context(
+        runtime_of(settings, breaker=breaker, streams=serving.streams))
     watchers: list[Watcher] = [RunLog()]
     telemetry = open_telemetry(os.environ)
     if telemetry is not None:
@@ -243,5 +264,11 @@ async def _open(
                           admission=lambda: runtime.limiter.state,
                           queued=lambda: gateway.admission.queued,
                           breaker=lambda: breaker.standings(anyio.current_time()),
-                          store_lost=(lambda: store.lost) if store is not None else None)))
+                          store_lost=(lambda: store.lost) if store is not None else None,
+                          pool=pool_of(runtime.engine))))
     return gateway
+
+
+def pool_of(engine: Engine) -> Callable[[], PoolState] | None:
+    """What looks at the replicas of a pool; None for other engines."""
+    return (lambda: engine.state) if isinstance(engine, PoolEngine) else None

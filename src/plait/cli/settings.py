@@ -25,6 +25,9 @@ FILE = "plait.toml"
 PREFIX = "PLAIT_"
 NOT_SETTINGS = ("PLAIT_API_KEY", "PLAIT_DEBUG")
 """Variables that others read: keys, and what only makes sense for one call."""
+ENGINES = ("`nano`, the base URL of a server, pool: and several, hf: and a model, or the path of a"
+           " GGUF file.")
+"""What ``--engine`` takes, for its help."""
 TABLES = ("serve",)
 """Tables of the file that hold the settings of one command; their variables begin with their
 name, such as ``PLAIT_SERVE_PORT``."""
@@ -73,6 +76,9 @@ class Settings:
     """Prices per million tokens: "NAME=PROMPT/GENERATED, OTHER=PROMPT/GENERATED/CACHED"."""
     windows: str | None = None
     """Effective windows of models: "NAME=8192, OTHER=2048"; `window` is for the others."""
+
+    profiles: str | None = None
+    """The folder in which `plait engine check` keeps what it finds; none: it is not kept."""
 
     def request(self, prompt: str) -> Request:
         """The request for ``prompt``. Raises `UsageError` for values out of range."""

@@ -12,7 +12,8 @@ import anyio
 import typer
 from rich.text import Text
 
-from plait.cli.settings import LARGEST, Settings, load_settings
+from plait.cli.runtime import runtime_of
+from plait.cli.settings import ENGINES, LARGEST, Settings, load_settings
 from plait.cli.show import (
     Mode,
     Watcher,
@@ -62,16 +63,16 @@ class Answered:
 def solve(  # noqa: PLR0913 - typer makes an option of every argument
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="The question; - reads it from "
                                           "standard input.", show_default=False)],
-    engine: Annotated[str | None, typer.Option(help="`nano`, or the base URL of a server."
-                                               " [default: nano]")] = None,
+    engine: Annotated[str | None, typer.Option(help=f"{ENGINES} [default: nano]")] = None,
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,
     protocol: Annotated[str | None, typer.Option(help="The wire format that the model "
                                                  "writes, or auto; `plait protocols` lists them. "
                                                  "One of your own: module:NAME.")] = None,
     method: Annotated[str | None, typer.Option(help="sequential, native, tools, plan, explore, "
                                                "fixed, refine, skeleton or auto.")] = None,
-    compare: Annotated[bool, typer.Option("--compare", help="Also answer sequentially, and "
-                                          "compare.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Also answer sequentially, "
+                                          "measure the engine's step times (32 tokens a stream), "
+                                          "and compare.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     trace: Annotated[str | None, typer.Option(metavar="FILE", help="Record the run.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=LARGEST)] = None,
@@ -155,10 +156,7 @@ def _why(result: Result) -> str:
 
 
 async def _single(job: Job) -> Result:
-    async with Runtime(job.settings.engine, model=job.settings.model,
-                       roles=job.settings.engines(),
-                       prices=job.settings.price_table(),
-                       branching=job.settings.branching) as runtime:
+    async with runtime_of(job.settings) as runtime:
         run = await _answer(job, runtime, job.settings.method, job.settings.trace)
     if job.mode == "json":
         explained = {"decision": decision_dict(run.events)} if job.explain else {}
@@ -171,8 +169,7 @@ async def _single(job: Job) -> Result:
 async def _compare(job: Job) -> Result:
     """Answer in parallel, then sequentially, on one engine that is warm from the start."""
     settings = job.settings
-    async with Runtime(settings.engine, model=settings.model, roles=settings.engines(),
-                       prices=settings.price_table(), branching=settings.branching) as runtime:
+    async with runtime_of(settings) as runtime:
         await step_seconds(runtime.engine, job.request, 2)  # its first steps are slow ones
         parallel = await _answer(job, runtime, settings.method, settings.trace)
         baseline = await _answer(job, runtime, "sequential", _beside(settings.trace))

@@ -11,7 +11,7 @@ import anyio
 import typer
 
 from plait.cli.problems import JudgeOption, free_settings, load_problems, made_folder
-from plait.cli.settings import LARGEST, Settings
+from plait.cli.settings import ENGINES, LARGEST, Settings
 from plait.cli.show import print_json, say
 from plait.errors import UsageError
 from plait.evals import Suite
@@ -61,7 +61,7 @@ def tune(  # noqa: PLR0913 - typer makes an option of every argument
     widths: Annotated[str, typer.Option(help="Threads at once.")] = "2,4,8,16",
     depths: Annotated[str, typer.Option(help="Levels of threads.")] = "1,2",
     merges: Annotated[str, typer.Option(help="For methods that take one.")] = "vote,adaptive",
-    engine: Annotated[str | None, typer.Option(help="`nano`, or a base URL.")] = None,
+    engine: Annotated[str | None, typer.Option(help=ENGINES)] = None,
     model: Annotated[str | None, typer.Option(help="The name of the server's model.")] = None,
     protocol: Annotated[str | None, typer.Option(help="The format your model writes.")] = None,
     judge: JudgeOption = None,

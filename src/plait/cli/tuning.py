@@ -8,7 +8,8 @@ from pathlib import Path
 
 import orjson
 
-from plait.cli.problems import blank, formats_of, grading, runtime_of, tell
+from plait.cli.problems import blank, formats_of, grading, tell
+from plait.cli.runtime import runtime_of
 from plait.cli.settings import Settings
 from plait.cli.tune import Choices, Job
 from plait.evals.graders import grade

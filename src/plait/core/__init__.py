@@ -2,6 +2,7 @@
 
 from plait.core.outcome import Outcome, Result, Status
 from plait.core.part import Part, Verdict
+from plait.core.profile import EngineProfile, Finding
 from plait.core.reading import after_thinking
 from plait.core.request import (
     DEFAULT_WINDOW,
@@ -39,6 +40,8 @@ __all__ = [
     "CallDelta",
     "Chunk",
     "Directions",
+    "EngineProfile",
+    "Finding",
     "Finish",
     "Message",
     "Outcome",

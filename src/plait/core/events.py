@@ -111,7 +111,8 @@ class Wrote:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An engine request ended; the counts are the engine's own unless ``estimated``."""
+    """An engine request ended; the counts are the engine's own unless ``estimated``. ``by``: the
+    replicas that wrote, one after the other, where there are several."""
 
     kind: ClassVar[str] = "answered"
     t: float
@@ -122,6 +123,7 @@ class Answered:
     generated: int
     estimated: bool = False
     error: str = ""
+    by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,3 +149,6 @@ class Chunk:
     calls: tuple[CallDelta, ...] = ()
     estimated: bool = field(default=False)
     """``tokens`` was guessed, because the engine sends neither ids nor one chunk a token."""
+    by: tuple[str, ...] = ()
+    """The replicas that have written the text so far, one after the other: said when one begins,
+    and with the last chunk. Empty where there is but one server."""

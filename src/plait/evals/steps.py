@@ -47,11 +47,16 @@ async def step_seconds(engine: Engine, request: Request, width: int) -> float | 
     """Seconds a step with ``width`` streams at once; None if the engine failed or gave too few
     tokens. Raises `UsageError` if the engine's model cannot be asked this."""
     opening = await engine.open(request, None)
+    return steady_step(await listen(engine, opening.prompt, width))
+
+
+async def listen(engine: Engine, prompt: Prompt, width: int) -> list[list[Tick]]:
+    """``width`` streams at once and when their tokens came; nothing of a stream that failed."""
     streams: list[list[Tick]] = [[] for _ in range(width)]
     async with anyio.create_task_group() as tasks:
         for index, ticks in enumerate(streams):
-            tasks.start_soon(_listen, engine, opening.prompt, index, ticks)
-    return steady_step(streams)
+            tasks.start_soon(_listen, engine, prompt, index, ticks)
+    return streams
 
 
 async def _listen(engine: Engine, prompt: Prompt, seed: int, ticks: list[Tick]) -> None:

@@ -57,6 +57,9 @@ class Step:
         return self.each / now if now > 0 else 0.0
 
 
+UNKNOWN = Step()
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """How the engine is. ``streams`` in flight (ours and others'); ``requests`` that have any, or
@@ -66,7 +69,7 @@ class State:
 
     streams: int
     requests: float
-    step: Step = Step()
+    step: Step = UNKNOWN
     room: float | None = None
     memory: int | None = None
     length: float = 0.0

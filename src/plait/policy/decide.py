@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from plait.core import Budget, Plan
+from plait.core import Budget, EngineProfile, Plan
 from plait.errors import UsageError
 from plait.interfaces import Capabilities, Load
+from plait.policy.admit import UNKNOWN, Step
 from plait.policy.signals import Signals
 
 POLICIES = ("auto", "sequential", "fixed", "threshold")
@@ -62,13 +63,17 @@ class Situation:
     load: Load
     budget: Budget
     history: History | None = None
+    profile: EngineProfile | None = None
+    """What `plait engine check` found and kept of this engine and model; None: nothing is kept."""
+    step: Step = UNKNOWN
 
     @property
     def width(self) -> int | None:
         """Threads that may work at once; None: no limit known."""
         free = None
-        if self.capabilities.slots is not None:
-            free = max(1, self.capabilities.slots - (self.load.running or 0))
+        slots = self.capabilities.slots or (self.profile.slots if self.profile else None)
+        if slots is not None:
+            free = max(1, slots - (self.load.running or 0))
         return min((w for w in (self.budget.width, free) if w is not None), default=None)
 
     def lines(self) -> tuple[str, ...]:
@@ -78,6 +83,11 @@ class Situation:
             "running": load.running, "waiting": load.waiting, "cache": load.cache,
             "width": self.width, "total_tokens": self.budget.total_tokens,
             "seconds": self.budget.seconds}
+        if self.profile is not None:
+            found["profile"] = self.profile.checked
+        if self.step != UNKNOWN:
+            found |= {"step_ms": f"{1000 * self.step.seconds(1):.3g}",
+                      "step_ms_each": f"{1000 * self.step.each:.3g}"}
         if history is not None:
             found |= {"similar_requests": history.count, "similar_tokens": history.tokens,
                       "similar_parts": history.parts}

@@ -7,10 +7,9 @@ same, so that a load that changes for good stops being one.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections import deque
 from collections.abc import Hashable
-from math import ceil
+
+from plait.core.rolling import Rolling
 
 PERCENTILE = 0.95
 FACTOR = 2.0
@@ -18,28 +17,6 @@ WINDOW = 200
 KNOWN = 20
 MOST_KINDS = 256
 """The oldest is forgotten beyond that: names come from clients."""
-
-
-class Rolling:
-    """The latest ``size`` values, and percentiles of them. O(size) a value."""
-
-    def __init__(self, size: int = WINDOW) -> None:
-        self._latest: deque[float] = deque(maxlen=size)
-        self._sorted: list[float] = []
-
-    def __len__(self) -> int:
-        return len(self._latest)
-
-    def add(self, value: float) -> None:
-        if len(self._latest) == self._latest.maxlen:
-            del self._sorted[bisect_left(self._sorted, self._latest[0])]
-        self._latest.append(value)
-        insort(self._sorted, value)
-
-    def percentile(self, share: float) -> float:
-        """The smallest value that at least ``share`` of them do not exceed. Raises `IndexError`
-        where there are none."""
-        return self._sorted[max(0, ceil(share * len(self._sorted)) - 1)]
 
 
 class Outliers:
@@ -52,7 +29,7 @@ class Outliers:
         """Remember a run of ``kind`` that took ``seconds``; is it an outlier?"""
         if kind not in self._kinds and len(self._kinds) >= MOST_KINDS:
             del self._kinds[next(iter(self._kinds))]
-        latest = self._kinds.setdefault(kind, Rolling())
+        latest = self._kinds.setdefault(kind, Rolling(WINDOW))
         limit = self.limit(kind)
         latest.add(seconds)
         return limit is not None and seconds > limit

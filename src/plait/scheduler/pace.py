@@ -8,15 +8,18 @@ costs no request and a few additions a chunk. Streams that wait or read a prompt
 bring no token: an engine that is full shows as one whose steps grow with n.
 
 While n hardly changes nobody can tell the two numbers apart; then what was known of ``each`` holds,
-and before anything was, all of a step is taken to grow with n. That holds branches back, so that n
-changes and tells more; the other guess would fill the engine and leave it so.
+and before anything was, what `plait engine check` has measured (`Pace.expect`), else all of a step
+is taken to grow with n. That holds branches back, so that n changes and tells more; the other guess
+would fill the engine and leave it so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import anyio
 
-from plait.policy.admit import Step
+from plait.policy.admit import UNKNOWN, Step
 
 STRETCH = 0.1
 HALF_LIFE = 5.0
@@ -32,12 +35,18 @@ class Pace:
         self._since: float | None = None
         self._steps = self._tokens = 0.0
         self._ss = self._st = self._tt = self._sd = self._td = 0.0
-        self._step = Step()
+        self._step = UNKNOWN
 
     @property
     def step(self) -> Step:
         """What is known now."""
         return self._step
+
+    def expect(self, seconds: Mapping[int, float]) -> None:
+        """So long took steps with so many streams when they were measured. It counts until the
+        streams have shown something else."""
+        if self._step == UNKNOWN:
+            self._step = line_through(seconds)
 
     def wrote(self, tokens: int, streams: int) -> None:
         """So many tokens arrived, while so many streams were in flight."""
@@ -74,3 +83,18 @@ class Pace:
                    / (self._tt * self._ss - self._st * self._st + weight))
         fixed = (self._sd - each * self._st) / self._ss
         return Step(fixed, each) if fixed > 0 else Step(0.0, self._td / self._tt)
+
+
+def line_through(seconds: Mapping[int, float]) -> Step:
+    """The step that fits measured ones best, by least squares of the relative errors; neither
+    number is below 0. So points that others' work has raised, which need not even rise with the
+    number of streams, become a line that does. Not known if fewer than two widths were measured."""
+    points = [(n, value) for n, value in seconds.items() if value > 0]
+    if len(points) < 2:
+        return UNKNOWN
+    w = sum(1 / t**2 for _, t in points)
+    n, nn = (sum(k**power / t**2 for k, t in points) for power in (1, 2))
+    t, nt = (sum(k**power / t for k, t in points) for power in (0, 1))
+    each = max(0.0, (w * nt - n * t) / (w * nn - n * n))
+    fixed = (t - each * n) / w
+    return Step(fixed, each) if fixed > 0 else Step(0.0, nt / nn)

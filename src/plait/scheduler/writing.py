@@ -23,11 +23,11 @@ import anyio
 
 from plait.core import Chunk, Finish, Sampling, Stops, Usage
 from plait.core.events import Answered, Asked, Noted, Wrote
+from plait.core.seam import Seam
 from plait.errors import EngineError, EngineOverloaded, EngineUnreachable
 from plait.scheduler.admission import Slot
 from plait.scheduler.ledger import Lease
 from plait.scheduler.purse import Hold
-from plait.scheduler.seam import Seam
 
 if TYPE_CHECKING:
     from plait.scheduler.thread import ScheduledThread
@@ -66,6 +66,7 @@ class Writing:
         self._written = 0
         self._estimated = False
         self._called = False
+        self._by: tuple[str, ...] = ()
         self._done = False
 
     async def __aenter__(self) -> Writing:
@@ -127,6 +128,7 @@ class Writing:
             )
             self._asked_at = anyio.current_time()
             self._written = 0
+            self._by = ()
             run.emit(Asked(run.now(), thread.name, thread.context.tokens, self._grant.tokens))
             request = thread.engine.stream(thread.context.prompt(), sampling)
             try:
@@ -158,6 +160,7 @@ class Writing:
     async def _take(self, chunk: Chunk) -> Chunk | None:
         """Book a chunk; None if there is nothing in it for the reader."""
         thread, run = self._thread, self._thread.run
+        self._note_writers(chunk.by)
         if across := self._seam.take(chunk.text):
             chunk = self._cut(chunk, *across)
         if chunk.tokens or chunk.text or chunk.calls:
@@ -190,6 +193,13 @@ class Writing:
             finish, what = self._grant.ends, self._grant.what
         self._finish(finish, what)
         return replace(chunk, finish=finish)
+
+    def _note_writers(self, by: tuple[str, ...]) -> None:
+        if by and by != self._by:
+            self._by = by
+            if len(by) > 1:
+                self._thread.note(f"{by[-2]} broke off in the middle of the text; {by[-1]} goes on"
+                                  " with it", warning=True)
 
     def _spend(self, tokens: int) -> None:
         if self._lease is not None:
@@ -228,10 +238,11 @@ class Writing:
         if usage is None:  # left or broken off: counted here, exactly where chunks count exactly
             guessed = self._estimated or not thread.engine.capabilities.exact_counts
             run.emit(Answered(run.now(), thread.name, finish, thread.context.tokens - self._written,
-                              0, self._written, guessed, error))
+                              0, self._written, guessed, error, self._by))
         else:
             run.emit(Answered(run.now(), thread.name, finish, usage.prompt, usage.cached,
-                              usage.generated, usage.estimated, error))
+                              usage.generated, usage.estimated, error,
+                              self._by))
 
     def _failed(self, error: EngineError) -> None:
         thread, run = self._thread, self._thread.run

@@ -8,7 +8,6 @@ from typing import Any
 import aiohttp
 import orjson
 
-from plait.engines.openai import OpenAIEngine
 from plait.engines.openai.errors import NETWORK
 from plait.engines.openai.sse import Decoder
 from plait.server.bridge import chat_body
@@ -18,6 +17,7 @@ from plait.server.exchange import Exchange
 from plait.server.fitting import Misfit
 from plait.server.forwarding import SILENCE, engine_error, network_error, object_in, usage_of
 from plait.server.gateway import Gateway
+from plait.server.models import Backend
 from plait.server.passed import Passage, tokens_in
 from plait.server.passing import ask_for_usage, attend, bare, passed_info, server_of
 from plait.server.response_objects import (
@@ -91,7 +91,7 @@ async def _whole(
 
 
 async def _stream(
-    exchange: Exchange, server: OpenAIEngine, response: aiohttp.ClientResponse,
+    exchange: Exchange, server: Backend, response: aiohttp.ClientResponse,
     events: ResponseEvents, data: dict[str, Any], passage: Passage,
 ) -> None:
     failed: ApiError | None = None

@@ -10,11 +10,11 @@ import aiohttp
 import anyio
 import orjson
 
-from plait.engines.openai import OpenAIEngine
 from plait.engines.openai.errors import NETWORK, from_network, said_in
 from plait.server.errors import ApiError, from_plait
 from plait.server.exchange import JSON, Exchange
 from plait.server.jobs import DEADLINE, deadline
+from plait.server.models import Backend
 from plait.server.passed import Passage
 from plait.server.streaming import EventSender, sse_headers
 from plait.server.taps import Garbage, StreamTap, twin
@@ -40,7 +40,7 @@ class Way:
 
 
 async def forward(
-    exchange: Exchange, server: OpenAIEngine, data: bytes | None, way: Way
+    exchange: Exchange, server: Backend, data: bytes | None, way: Way
 ) -> None:
     """One request to the engine and its reply back. Raises `ApiError` before anything was sent."""
     headers = {k: v for k, v in exchange.headers.items() if k not in _NOT_ON}
@@ -164,7 +164,7 @@ def usage_of(data: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def network_error(
-    error: Exception, server: OpenAIEngine, seconds: float | None, *, spent: bool
+    error: Exception, server: Backend, seconds: float | None, *, spent: bool
 ) -> ApiError:
     """The way to the engine failed, or ``seconds`` were over. ``spent``: something had come."""
     if isinstance(error, TimeoutError):

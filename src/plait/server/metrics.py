@@ -19,10 +19,11 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from plait.core.events import Answered, Asked, Ended, Event, Noted, Started, Wrote
+from plait.engines.pool.members import PoolState
 from plait.policy import Standing
 from plait.policy.outliers import Outliers
 from plait.policy.reasons import reason_word
@@ -54,6 +55,8 @@ class Observed:
     breaker: Callable[[], Iterable[Standing]] | None = None
     store_lost: Callable[[], int] | None = None
     """Entries that the store could not write."""
+    pool: Callable[[], PoolState] | None = None
+    """The replicas, where the engine is a pool of them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -269,6 +272,8 @@ class _Now(Collector):
         if self._observed.store_lost is not None:
             yield _gauge("store_lost_entries", "What the store could not write",
                          self._observed.store_lost())
+        if self._observed.pool is not None:
+            yield from _pool(self._observed.pool())
         if self._observed.breaker is not None:
             family = GaugeMetricFamily(
                 "plait_breaker_state", "0: the method is on, 1: it is tried out, 2: it is off",
@@ -276,6 +281,23 @@ class _Now(Collector):
             for standing in self._observed.breaker():
                 family.add_metric((standing.model, standing.method), POSITIONS[standing.position])
             yield family
+
+
+def _pool(state: PoolState) -> Iterable[Metric]:
+    """What a pool is like now, and what had to be done about its replicas so far."""
+    healthy = GaugeMetricFamily(
+        "plait_replica_healthy", "1: the replica gets streams, 0: it is out", labels=("replica",))
+    ejections = CounterMetricFamily(
+        "plait_replica_ejections", "Times that a replica was put out", labels=("replica",))
+    for standing in state.replicas:
+        healthy.add_metric((standing.name,), 0 if standing.out else 1)
+        ejections.add_metric((standing.name,), standing.ejections)
+    breaks = CounterMetricFamily(
+        "plait_replica_breaks", "Streams that a replica broke off, by what became of them",
+        labels=("then",))
+    breaks.add_metric(("continued",), state.failovers)
+    breaks.add_metric(("restarted",), state.restarts)
+    return healthy, ejections, breaks
 
 
 def _gauge(name: str, what: str, value: float, **labels: str) -> Metric:

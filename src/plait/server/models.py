@@ -13,6 +13,7 @@ import anyio
 
 from plait.engines.openai import OpenAIEngine
 from plait.engines.openai.errors import NotThere
+from plait.engines.pool import PoolEngine
 from plait.errors import EngineError, EngineRefused, UsageError
 from plait.interfaces import Engine
 from plait.registry import METHODS
@@ -20,6 +21,8 @@ from plait.server.choosing import PREFIX
 from plait.server.errors import ApiError, invalid
 from plait.solve import Runtime
 
+Backend = OpenAIEngine | PoolEngine
+"""An engine with a server behind it that can be passed requests."""
 MOST = 64
 """Models that are kept at hand. A server that does not list its own takes any name."""
 FRESH_SECONDS = 30.0
@@ -45,10 +48,10 @@ class Models:
         return self._runtime.engine
 
     @property
-    def server(self) -> OpenAIEngine | None:
+    def server(self) -> Backend | None:
         """The engine, if there is a server behind it that can be passed requests."""
         engine = self.engine
-        return engine if isinstance(engine, OpenAIEngine) else None
+        return engine if isinstance(engine, Backend) else None
 
     async def runtime(self, name: str) -> Runtime:
         """The runtime for the model ``name``, empty for the only one. Raises `ApiError`."""
@@ -70,7 +73,7 @@ class Models:
         found = self._others[name] = self._runtime.beside(server.for_model(name))
         return found
 
-    async def _connect(self, server: OpenAIEngine) -> None:
+    async def _connect(self, server: Backend) -> None:
         """Find out which model is the only one. Raises `ApiError` if several are served."""
         try:
             await server.connect()

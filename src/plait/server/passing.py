@@ -15,7 +15,6 @@ from typing import Any
 
 import orjson
 
-from plait.engines.openai import OpenAIEngine
 from plait.server.choosing import FIELD, PREFIX, Choice
 from plait.server.errors import ApiError, cancelled, invalid
 from plait.server.exchange import Exchange
@@ -23,6 +22,7 @@ from plait.server.fitting import Misfit
 from plait.server.forwarding import Way, forward
 from plait.server.gateway import Gateway
 from plait.server.jobs import Job, who
+from plait.server.models import Backend
 from plait.server.passed import Passage
 from plait.server.reading import wants_usage
 from plait.server.streaming import EventSender
@@ -77,7 +77,7 @@ def ask_for_usage(body: dict[str, Any]) -> bool:
 
 
 def passed_info(
-    server: OpenAIEngine, exchange: Exchange, body: Mapping[str, Any], choice: Choice,
+    server: Backend, exchange: Exchange, body: Mapping[str, Any], choice: Choice,
     endpoint: Endpoint,
 ) -> RunInfo:
     """What watchers are told of a request that is passed on."""
@@ -149,7 +149,7 @@ def question_of(body: Mapping[str, Any]) -> str:
     return ""
 
 
-def server_of(gateway: Gateway, why: str, status: int = 400) -> OpenAIEngine:
+def server_of(gateway: Gateway, why: str, status: int = 400) -> Backend:
     """The server behind the gateway. Raises `ApiError` where there is none."""
     server = gateway.models.server
     if server is None:

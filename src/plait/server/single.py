@@ -35,8 +35,10 @@ async def one_thread(gateway: Gateway, choice: Choice, request: Request) -> Misf
 
 async def _by_policy(gateway: Gateway, choice: Choice, request: Request) -> Misfit | None:
     """What a policy says that has to look at the request."""
-    engine = (await gateway.models.runtime(choice.model)).engine
-    decision = (await decide_how(engine, request, **how(gateway, choice))).decision
+    runtime = await gateway.models.runtime(choice.model)
+    decision = (await decide_how(runtime.engine, request, **how(gateway, choice),
+                                 profile=runtime.profile,
+                                 step=runtime.limiter.pace.step)).decision
     if decision.plan.method != "sequential":
         return None
     return Misfit(WORD, decision.why or "the policy says so")

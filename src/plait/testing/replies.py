@@ -27,6 +27,7 @@ class Reply:
     cut after so many. ``gate``: an event to wait for after ``gate_after`` pieces. ``usage`` and
     ``done`` tell whether those parts of the stream are sent; ``raw`` replaces all of it.
     ``seconds``: how long the text takes, its pieces at even distances; 0: no time at all.
+    ``first``: seconds before it begins.
     ``counts`` go over the usage, of a server that counts otherwise, or lies.
     """
 
@@ -48,6 +49,7 @@ class Reply:
     raw: Sequence[bytes] | None = None
     content_type: str = "text/event-stream"
     seconds: float = 0.0
+    first: float = 0.0
     counts: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -86,13 +88,13 @@ class Writing:
             self._pieces = [*self._pieces, EOS]
             self._generated += 1
 
-    def _until_stop(self, pieces: list[str]) -> tuple[list[str], str | None, str]:
+    def _until_stop(self, pieces: list[str]) -> tuple[list[str], str | int | None, str]:
         """The pieces as this dialect shows them, the stop that was hit, and the finish."""
         text = "".join(pieces)
         stops = self._body.get("stop") or []
         hits = [(text.find(s) + len(s), s) for s in stops if s in text]
         if not hits:
-            return pieces, None, self._reply.finish
+            return self._until_id(pieces)
         end, stop = min(hits)
         keeps = self._body.get("include_stop_str_in_output") if self._dialect == "vllm" else (
             self._dialect == "sglang" and self._body.get("no_stop_trim"))
@@ -104,6 +106,15 @@ class Writing:
                 self._last_token = piece  # the text is cut, the token is not
             end -= len(piece)
         return kept, stop, "stop"
+
+    def _until_id(self, pieces: list[str]) -> tuple[list[str], str | int | None, str]:
+        """The same for stops that are token ids, which vLLM and SGLang know."""
+        stops = self._body.get("stop_token_ids") or []
+        for number, piece in enumerate(pieces, 1):
+            if self._dialect in ("vllm", "sglang") and self._upstream.token(piece) in stops:
+                self._last_token = piece
+                return pieces[:number], self._upstream.token(piece), "stop"
+        return pieces, None, self._reply.finish
 
     def usage(self) -> dict[str, object]:
         """What the server says of the tokens."""
@@ -135,6 +146,13 @@ class Writing:
             choice["matched_stop"] = self._stop or (eos if self._reason == "stop" else None)
         return choice
 
+    def _so_far(self, number: int) -> dict[str, object]:
+        """What vLLM says of the tokens with each chunk, if it is asked to."""
+        options = self._body.get("stream_options") or {}
+        if self._dialect != "vllm" or not options.get("continuous_usage_stats"):
+            return {}
+        return {"usage": {**self.usage(), "completion_tokens": number}}
+
     def _tail(self) -> Iterator[dict[str, object]]:
         if self._reply.usage and (self._body.get("stream_options") or {}).get("include_usage"):
             yield {"choices": [], "usage": self.usage()}
@@ -145,7 +163,7 @@ class Writing:
             choice = self._choice(piece, number == len(self._pieces))
             if self._body.get("logprobs") is not None:
                 choice["logprobs"] = {"token_logprobs": [-0.5], "tokens": [piece]}
-            yield {"choices": [{**choice, "text": self._shown(piece)}]}
+            yield {"choices": [{**choice, "text": self._shown(piece)}], **self._so_far(number)}
         yield from self._tail()
 
     def chat(self) -> Iterator[dict[str, object]]:
@@ -159,7 +177,8 @@ class Writing:
             choice = self._choice(piece, number == len(self._pieces) and not self._calls)
             if self._body.get("logprobs"):
                 choice["logprobs"] = {"content": [_logprob(piece)]}
-            yield {"choices": [{**choice, "delta": {"content": self._shown(piece)}}]}
+            yield {"choices": [{**choice, "delta": {"content": self._shown(piece)}}],
+                   **self._so_far(number)}
         for number, (piece, call) in enumerate(self._calls, 1):
             choice = self._choice(piece, number == len(self._calls))
             yield {"choices": [{**choice, "delta": {"tool_calls": [call]}}]}
@@ -238,3 +257,26 @@ def _cut_calls(
                      "function": head}
         for piece in cut_pieces(arguments) if isinstance(arguments, str) else arguments:
             yield piece, {"index": index, "function": {"arguments": piece}}
+
+
+def by_choice(data: dict[str, object], body: Body) -> Iterator[dict[str, object]]:
+    """An object of a stream, once for each of the ``n`` choices that were asked for."""
+    choices = data.get("choices")
+    if not choices or not isinstance(choices, list):
+        yield data
+        return
+    for index in range(max(1, int(body.get("n") or 1))):
+        yield {**data, "choices": [{**choices[0], "index": index}]}
+
+
+def nonsense(body: Body, *, chat: bool) -> str:
+    """What no server could read of a question; empty if there is no such thing."""
+    messages, prompt = body.get("messages"), body.get("prompt", "")
+    if chat and not (isinstance(messages, list) and messages and all(
+            isinstance(m, dict) and "role" in m and isinstance(m.get("content"), str | list | None)
+            for m in messages)):
+        return "messages: a list of messages is wanted"
+    if not isinstance(prompt, str) and not (
+            isinstance(prompt, list) and all(isinstance(p, int | str) for p in prompt)):
+        return "prompt: text, or a list of texts or of token ids, is wanted"
+    return ""

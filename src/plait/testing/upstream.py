@@ -25,8 +25,9 @@ import anyio
 import orjson
 from aiohttp import web
 
-from plait.testing.replies import EOS, Body, Dialect, Reply, Writing
+from plait.testing.replies import EOS, Body, Dialect, Reply, Writing, by_choice, nonsense
 from plait.testing.scripted import cut_pieces
+from plait.testing.slots import Slots
 
 Script = Callable[[Body], Reply | str]
 
@@ -47,13 +48,16 @@ class Upstream:
     """See the module's docstring.
 
     ``script``: one reply for all calls, a list of them (the last one repeats), or a function of
-    the request's body. ``template`` False: the model has no chat template.
+    the request's body. ``template`` False: the model has no chat template. ``slots``: calls that
+    are written at once, others wait (None: all are). ``hears`` False: a client that leaves is not
+    noticed before something is sent to it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what servers differ in
         self, script: Script | Reply | str | Sequence[Reply | str], *, dialect: Dialect = "vllm",
         models: Sequence[str] = ("tiny",), window: int = 4096, template: bool = True,
-        known_by_owner: bool = True, key: str | None = None,
+        known_by_owner: bool = True, key: str | None = None, slots: int | None = None,
+        hears: bool = True,
     ) -> None:
         self.script = script
         """What is written on the next calls; may be set anew between them."""
@@ -66,6 +70,8 @@ class Upstream:
         self._ids: dict[str, int] = {}
         self._words: list[str] = []
         self._changed = anyio.Event()
+        self._slots = Slots(slots)
+        self._hears = hears
         self._replies = 0
         self._runner: web.AppRunner | None = None
         self.calls = Calls()
@@ -86,6 +92,10 @@ class Upstream:
         """Paths that are not there."""
         self.failing: dict[str, int] = {}
         """Paths that answer with this status."""
+        self.ignored: set[str] = set()
+        """Fields of a question that it does not know, and reads over."""
+        self.refused: set[str] = set()
+        """Fields of a question that it refuses."""
         self.strict = False
         """True: a model that is not among those it serves is refused."""
         self.answers: dict[str, object] = {}
@@ -102,7 +112,7 @@ class Upstream:
         """Begin to serve; ``port`` 0: a free one."""
         app = web.Application(client_max_size=2**26)
         app.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None,
+        self._runner = web.AppRunner(app, handler_cancellation=self._hears, access_log=None,
                                      shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port)
@@ -145,6 +155,10 @@ class Upstream:
             self._ids[piece] = len(self._words)
             self._words.append(piece)
         return self._ids[piece]
+
+    def word(self, token: int) -> str:
+        """The text of a token; something for those that no text has been cut into yet."""
+        return self._words[token] if token < len(self._words) else f" {token}"
 
     def render(self, messages: Sequence[Body], open_end: bool = False) -> str:
         """``messages`` in this model's chat template."""
@@ -204,10 +218,12 @@ class Upstream:
             case ("sglang", "/server_info"):
                 return {"model_path": self._models[0]}
             case ("llamacpp", "/props"):
-                return {"default_generation_settings": {"n_ctx": self._window}, "total_slots": 4,
+                return {"default_generation_settings": {"n_ctx": self._window},
+                        "total_slots": self._slots.size or 4,
                         "eos_token": EOS, "chat_template": "some" if self._template else ""}
             case ("llamacpp", "/slots"):
-                return [{"id": i, "is_processing": i < self.calls.open} for i in range(4)]
+                return [{"id": i, "is_processing": i < self.calls.open}
+                        for i in range(self._slots.size or 4)]
             case ("llamacpp", "/apply-template"):
                 return {"prompt": self.render(body["messages"])}
             case ("vllm" | "sglang" | "llamacpp", "/tokenize"):
@@ -234,7 +250,7 @@ class Upstream:
         script = self.script
         if callable(script):
             if isinstance(body.get("prompt"), list):  # a script reads text
-                body = {**body, "prompt": "".join(self._words[i] for i in body["prompt"])}
+                body = {**body, "prompt": "".join(map(self.word, body["prompt"]))}
             found = script(body)
         elif isinstance(script, (str, Reply)):
             found = script
@@ -254,21 +270,10 @@ class Upstream:
             if refusal is not None:
                 how = "refused"
                 return refusal
-            reply = self._reply(body, number)
-            if reply.status != 200:
-                how = "refused"
-                return web.Response(status=reply.status, headers=dict(reply.headers),
-                                    body=orjson.dumps(reply.error))
-            if not body.get("stream"):
-                response: web.StreamResponse = await self._whole(request, reply, body)
-                how = "finished"
+            body = {name: value for name, value in body.items() if name not in self.ignored}
+            async with self._slots.taken(body.get("priority") or 0):
+                how, response = await self._answer(request, body, number)
                 return response
-            response = web.StreamResponse(
-                headers={"Content-Type": reply.content_type, **reply.headers})
-            await response.prepare(request)
-            if await self._write(request, response, reply, body):
-                how = "finished"
-            return response
         except (asyncio.CancelledError, ConnectionError):
             how = "cancelled"
             raise
@@ -276,10 +281,28 @@ class Upstream:
             self._count(how)
             self._count("open", -1)
 
+    async def _answer(
+        self, request: web.Request, body: Body, number: int
+    ) -> tuple[str, web.StreamResponse]:
+        """How a call ended, and the answer to it."""
+        reply = self._reply(body, number)
+        if reply.status != 200:
+            return "refused", web.Response(status=reply.status, headers=dict(reply.headers),
+                                           body=orjson.dumps(reply.error))
+        if not body.get("stream"):
+            return "finished", await self._whole(request, reply, body)
+        response = web.StreamResponse(
+            headers={"Content-Type": reply.content_type, **reply.headers})
+        await response.prepare(request)
+        whole = await self._write(request, response, reply, body)
+        return "finished" if whole else "failed", response
+
     def _refusal(self, path: str, body: Body) -> web.Response | None:
+        if refused := self.refused & body.keys():
+            return _refuse(400, f"unknown field: {min(refused)}")
         if body.get("tools") and not self.tools:
             return _refuse(400, NO_TOOLS)
-        if wrong := _nonsense(body, chat="chat" in path):
+        if wrong := nonsense(body, chat="chat" in path):
             return _refuse(400, wrong)
         limit = body.get("max_tokens")
         if not (limit is None or (isinstance(limit, int) and limit > 0)):
@@ -326,6 +349,7 @@ class Upstream:
 
         sent = 0
         loop = asyncio.get_running_loop()
+        await asyncio.sleep(reply.first)
         began, pieces = loop.time(), max(1, len(cut_pieces("".join(reply.text))))
         events = self._events(request.path, reply, body) if reply.raw is None else reply.raw
         for event in events:
@@ -356,39 +380,16 @@ class Upstream:
         else:
             objects, around = writing.chat(), self._envelope(body, "chat.completion.chunk")
         for data in objects:
-            for one in _by_choice(data, body):
+            for one in by_choice(data, body):
                 yield b"data: " + orjson.dumps({**around, **one}) + b"\n\n"
         self.usages.append(writing.usage())
         if reply.done and path != "/completion":
             yield b"data: [DONE]\n\n"
 
 
-def _nonsense(body: Body, *, chat: bool) -> str:
-    """What no server could read of a question; empty if there is no such thing."""
-    messages, prompt = body.get("messages"), body.get("prompt", "")
-    if chat and not (isinstance(messages, list) and messages and all(
-            isinstance(m, dict) and "role" in m and isinstance(m.get("content"), str | list | None)
-            for m in messages)):
-        return "messages: a list of messages is wanted"
-    if not isinstance(prompt, str) and not (
-            isinstance(prompt, list) and all(isinstance(p, int | str) for p in prompt)):
-        return "prompt: text, or a list of texts or of token ids, is wanted"
-    return ""
-
-
 def _refuse(status: int, why: str) -> web.Response:
     return web.json_response({"error": {"message": why, "type": "invalid_request_error",
                                         "param": None, "code": status}}, status=status)
-
-
-def _by_choice(data: dict[str, object], body: Body) -> Iterator[dict[str, object]]:
-    """An object of a stream, once for each of the ``n`` choices that were asked for."""
-    choices = data.get("choices")
-    if not choices or not isinstance(choices, list):
-        yield data
-        return
-    for index in range(max(1, int(body.get("n") or 1))):
-        yield {**data, "choices": [{**choices[0], "index": index}]}
 
 
 def _called(message: Body) -> str:

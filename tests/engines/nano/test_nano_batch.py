@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plait.engines.nano.batch import Batch, Sequence
+from plait.engines.batching import Batch, Sequence
 from tests.engines.nano.tiny import Tiny, make_batch, play, random_ids, write, written
 
 PREFIX = random_ids(0, 21)

@@ -13,8 +13,8 @@ import anyio.to_thread
 import pytest
 
 from plait.core import Chunk, Message, Prompt, Request, Sampling
+from plait.engines.batching import Batch
 from plait.engines.nano import NanoEngine
-from plait.engines.nano.batch import Batch
 from plait.errors import EngineError, EngineRefused, UsageError
 from tests.engines.nano.tiny import Tiny, random_ids
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from plait.engines.batching import Batch
 from plait.engines.nano import WEIGHTS
-from plait.engines.nano.batch import Batch
 from plait.engines.nano.kernel import Kernel
 from plait.engines.nano.weights import Floats, read_tensors
 from tests.engines.nano.tiny import (
@@ -79,7 +79,7 @@ def test_siblings_of_one_prefix_are_computed_as_one_group(tiny: Tiny) -> None:
     groups = set()
     while batch.busy:
         batch.step()
-        groups |= {(key[0], len(g.members)) for key, g in batch.stage.groups.items()}
+        groups |= {(key[0], len(g.members)) for key, g in batch.forward.stage.groups.items()}
         batch.check()
     assert (100, 8) in groups
 
@@ -135,6 +135,6 @@ def test_scores_beyond_the_range_of_a_float_are_computed_carefully(
     batch = make_batch(tiny, 200)
     recorder = Recorder(batch, monkeypatch)
     play(batch, *(write(random_ids(k, 9), 4) for k in range(3)))
-    careful = [bundle.careful for bundle in batch._bundles.values()]
+    careful = [bundle.careful for bundle in batch.forward.bundles.values()]
     assert any(careful)
     assert_right(tiny, recorder)

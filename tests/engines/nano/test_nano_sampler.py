@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from plait.core import Sampling
-from plait.engines.nano.sampler import Draw, choose, log_probability
+from plait.engines.batching import Draw
+from plait.engines.nano.sampler import choose, log_probability
 
 LOGITS = np.log(np.array([[0.5, 0.25, 0.15, 0.1]], np.float32))
 

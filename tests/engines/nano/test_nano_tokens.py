@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.engines.nano.tokens import Detokenizer, Vocabulary
+from plait.engines.batching import Vocabulary
+from plait.engines.local import Detokenizer
+from plait.engines.nano.vocabulary import read_vocabulary
 from plait.errors import UsageError
 from tests.engines.nano.tiny import Tiny
 
 
 @pytest.fixture(scope="module")
 def vocabulary(tiny: Tiny) -> Vocabulary:
-    return Vocabulary(tiny.folder, 280, (1,))
+    return read_vocabulary(tiny.folder, 280, (1,))
 
 
 def test_an_opening_starts_with_the_begin_token(vocabulary: Vocabulary) -> None:
@@ -24,7 +26,7 @@ def test_an_opening_starts_with_the_begin_token(vocabulary: Vocabulary) -> None:
 
 
 def test_any_text_comes_back(tiny: Tiny) -> None:
-    vocabulary = Vocabulary(tiny.folder, 280, ())
+    vocabulary = read_vocabulary(tiny.folder, 280, ())
 
     @settings(max_examples=50, deadline=None)
     @given(st.text(max_size=20))
@@ -82,13 +84,13 @@ def test_sentence_piece_tokens_become_text(tmp_path: Path) -> None:
         "model": {"type": "BPE", "vocab": {"▁hi": 0, "<0xC3>": 1, "<0xA9>": 2}, "merges": []},
     }
     (tmp_path / "tokenizer.json").write_text(json.dumps(spec))
-    assert Vocabulary(tmp_path, 3, ()).pieces == [b" hi", b"\xc3", b"\xa9"]
+    assert read_vocabulary(tmp_path, 3, ()).pieces == [b" hi", b"\xc3", b"\xa9"]
     spec["decoder"] = {"type": "WordPiece", "prefix": "##", "cleanup": True}
     (tmp_path / "tokenizer.json").write_text(json.dumps(spec))
     with pytest.raises(UsageError, match="WordPiece"):
-        Vocabulary(tmp_path, 3, ())
+        read_vocabulary(tmp_path, 3, ())
 
 
 def test_a_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
-        Vocabulary(tmp_path, 3, ())
+        read_vocabulary(tmp_path, 3, ())

@@ -14,9 +14,11 @@ from safetensors.numpy import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from plait.core import Sampling
-from plait.engines.nano.batch import Batch, Piece, Sequence
+from plait.engines.batching import Batch, Sequence
+from plait.engines.local import Piece
 from plait.engines.nano.config import read_shape
-from plait.engines.nano.tokens import Vocabulary
+from plait.engines.nano.forward import NumpyForward
+from plait.engines.nano.vocabulary import read_vocabulary
 from plait.engines.nano.weights import read_weights
 
 Array = NDArray[np.float32]
@@ -156,8 +158,9 @@ def make_tiny(folder: Path, **changes: object) -> Tiny:
 def make_batch(tiny: Tiny, blocks: int = 64, size: int = 4, chunk: int = 16) -> Batch:
     """A batch with small blocks and chunks, so that short texts cross their borders."""
     shape = read_shape(tiny.folder)
-    vocabulary = Vocabulary(tiny.folder, shape.vocab, shape.eos)
-    return Batch(read_weights(tiny.folder, shape), vocabulary, blocks, size, chunk)
+    vocabulary = read_vocabulary(tiny.folder, shape.vocab, shape.eos)
+    forward = NumpyForward(read_weights(tiny.folder, shape), blocks, size)
+    return Batch(forward, vocabulary, blocks, size, chunk)
 
 
 def write(prompt: list[int], count: int = 8, **settings: Any) -> Sequence:

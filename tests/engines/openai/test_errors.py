@@ -26,7 +26,7 @@ def test_a_refusal_repeats_the_servers_own_words(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("status", "kind", "retryable"),
     [(400, EngineRefused, False), (401, errors.WrongKey, False), (403, errors.WrongKey, False),
-     (404, errors.NotThere, False), (422, EngineRefused, False), (501, errors.NotThere, False),
+     (404, errors.NotThere, False), (422, errors.WrongShape, False), (501, errors.NotThere, False),
      (408, EngineError, True), (429, EngineOverloaded, True), (503, EngineOverloaded, True),
      (500, EngineError, True), (504, EngineError, True), (502, EngineUnreachable, True)])
 def test_each_status_has_its_error(status: int, kind: type[EngineError], retryable: bool) -> None:

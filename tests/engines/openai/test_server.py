@@ -8,7 +8,7 @@ from plait.core.reading import after_thinking
 from plait.engines.openai import OpenAIEngine
 from plait.engines.openai.dialects import LLAMACPP, SGLANG, VLLM
 from plait.engines.openai.load import read_metrics
-from plait.engines.openai.opening import read_apr_answer
+from plait.engines.opening import read_apr_answer
 from plait.errors import EngineRefused, UsageError
 from plait.interfaces import Load
 from tests.engines.openai.help import chunks_of, served
@@ -95,6 +95,20 @@ def test_metrics_of_several_engines_add_up() -> None:
                         LLAMACPP.gauges) == Load(2, 0, None)
     assert read_metrics('sglang:num_running_reqs{x="1"} 1\nsglang:max_total_num_tokens{} 9e3\n',
                         SGLANG.gauges) == Load(1, kv_tokens=9000)
+
+
+def test_versions_of_vllm_that_count_blocks_say_how_much_they_hold_as_well() -> None:
+    assert VLLM.gauges is not None
+    page = 'vllm:cache_config_info{block_size="16",num_gpu_blocks="%s",engine="0"} 1.0\n'
+    assert read_metrics(page % 100, VLLM.gauges) == Load(kv_tokens=1600)
+    assert read_metrics(page % "None", VLLM.gauges) == Load()
+
+
+async def test_sglang_without_metrics_still_says_how_much_it_holds() -> None:
+    async with served("x", dialect="sglang") as (upstream, engine):
+        await engine.connect()
+        upstream.answers["/server_info"] = {"max_total_num_tokens": 9000}
+        assert await engine.load() == Load(kv_tokens=9000)
 
 
 async def test_the_load_is_asked_for_seldom() -> None:

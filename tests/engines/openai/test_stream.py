@@ -222,6 +222,15 @@ async def test_a_connection_that_breaks_in_mid_text_is_unreachable(kind: str) ->
     assert text_of(seen) == "one two"
 
 
+async def test_a_connection_that_breaks_behind_the_last_word_breaks_nothing() -> None:
+    """Only the usage is missing, which was to come."""
+    async with served(Reply("one two three", break_after=4), dialect="vllm") as (_, engine):
+        chunks = await chunks_of(engine)
+    assert (text_of(chunks), chunks[-1].finish) == ("one two three", "eos")
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.estimated
+
+
 async def test_a_stream_that_just_ends_is_unreachable_too() -> None:
     stream = [b'data: {"choices": [{"text": "one", "finish_reason": null}]}\n\n']
     async with served(Reply(raw=stream), dialect="generic") as (_, engine):

@@ -9,9 +9,10 @@ import pytest
 from plait import solve
 from plait.core import Plan, Prompt, Request, Sampling
 from plait.engines.openai import tokens
+from plait.errors import EngineRefused
 from plait.testing.replies import Reply
 from plait.testing.scripted import cut_pieces
-from tests.engines.openai.help import chunks_of, served
+from tests.engines.openai.help import chunks_of, served, text_of
 
 LIST = "<Parallel>\n<Outlines>\n<Outline>1: a</Outline>\n<Outline>2: b</Outline>\n</Outlines>"
 
@@ -112,3 +113,30 @@ async def test_what_is_kept_of_a_tokenizer_is_bounded_by_its_size(
         assert await asked("c" * 30) == 1  # the oldest one has to go
         assert [await asked("c" * 30), await asked("a" * 20)] == [0, 1]
         assert [await asked("d" * 80), await asked("d" * 80)] == [1, 1]  # too long to be kept
+
+
+@pytest.mark.anyio
+async def test_a_parser_that_refuses_ids_is_asked_with_text_from_then_on() -> None:
+    refusal = Reply(status=422, error="prompt: data did not match any variant of StringOrArray")
+
+    def router(body: dict[str, object]) -> Reply | str:
+        return refusal if isinstance(upstream.bodies[-1]["prompt"], list) else "a tale"
+
+    async with served(router, dialect="sglang") as (upstream, engine):
+        await engine.connect()
+        assert engine.capabilities.token_ids
+        prompt = Prompt("Once", ids=(upstream.token("Once"),))
+        for _ in range(2):
+            assert text_of(await chunks_of(engine, prompt)) == "a tale"
+        assert [body["prompt"] for body in upstream.bodies] == [list(prompt.ids or ()), "Once",
+                                                                "Once"]
+        assert not engine.capabilities.token_ids
+
+
+@pytest.mark.anyio
+async def test_another_refusal_of_ids_stays_one() -> None:
+    async with served(Reply(status=400, error={"detail": "no"}), dialect="vllm") as (up, engine):
+        with pytest.raises(EngineRefused, match="no"):
+            await chunks_of(engine, Prompt("Once", ids=(1,)))
+        assert engine.capabilities.token_ids
+        assert up.calls.started == 1

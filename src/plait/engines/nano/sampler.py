@@ -1,34 +1,18 @@
 """From logits to tokens.
 
-Each sequence brings its own random numbers, one a token, so what it draws does not depend on
-which others are in the batch. The order of the filters is that of vLLM: temperature, top-k,
-top-p, min-p.
+See `plait.engines.batching.draw` for where the random numbers come from. The order of the filters
+is that of vLLM: temperature, top-k, top-p, min-p.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.core import Sampling
+from plait.engines.batching import Draw
 from plait.engines.nano.weights import Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """How one sequence draws. ``random`` is its own generator; None: the likeliest token."""
-
-    sampling: Sampling
-    random: Random | None
-
-    @classmethod
-    def of(cls, sampling: Sampling) -> Draw:
-        greedy = sampling.temperature == 0 or sampling.top_k == 1
-        return cls(sampling, None if greedy else Random(sampling.seed))
 
 
 def choose(logits: Floats, draws: Sequence[Draw]) -> list[int]:

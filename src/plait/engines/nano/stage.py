@@ -18,38 +18,19 @@ without a shared part, one for each class of length, because a row is as long as
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.engines.nano.blocks import Block, Table
+from plait.engines.batching import Block, Key, plan
+from plait.engines.batching import Sequence as Member
 from plait.engines.nano.config import Shape
 from plait.engines.nano.weights import Floats
 
 Indices = NDArray[np.int64]
-Key = tuple[int, int]
-"""Tokens shared and the last shared block's number; or 0 and the class of length."""
-
-WORTH = 512
-"""Token reads that must be saved a step before a group gets a product of its own (measured: the
-calls of one more group take as long as reading about so many rows)."""
 _SPARES = 4
 """Pairs of row memories that are kept for the next group."""
-SHORTEST = 128
-"""The smallest class of length; the next ones are four times as long."""
-
-
-class Member(Protocol):
-    """What a group needs to know of a sequence."""
-
-    number: int
-    table: Table
-    group: Group | None
-    row: int
-    writes: bool
-    """It has read its prompt and decodes."""
 
 
 class Pool:
@@ -242,58 +223,3 @@ class Stage:
         if not group.members:
             del self.groups[group.key]
             self.pool.give_back(group.k, group.v)
-
-
-def length_class(tokens: int) -> int:
-    """The row length of the group for unshared sequences of ``tokens`` tokens."""
-    length = SHORTEST
-    while tokens > length:
-        length *= 4
-    return length
-
-
-def plan(members: list[Member], size: int) -> Iterator[tuple[Key, Sequence[Block], list[Member]]]:
-    """Who should be grouped with whom: a cut through the tree of shared blocks.
-
-    A branch becomes a group when the reads it saves, (members - 1) * tokens shared beyond the
-    group around it, are worth the calls that a group costs.
-    """
-    loose: dict[int, list[Member]] = {}
-    for depth, part in _branches(members, 0, size):
-        if depth:
-            blocks = part[0].table.blocks[:depth]
-            yield (depth * size, blocks[-1].id), blocks, part
-        else:
-            for member in part:
-                loose.setdefault(length_class(len(member.table.ids) + 1), []).append(member)
-    for length, part in loose.items():
-        yield (0, length), (), part
-
-
-def _branches(members: list[Member], depth: int, size: int) -> Iterator[tuple[int, list[Member]]]:
-    """Groups as (shared blocks, members), given members that share ``depth`` blocks."""
-    parts: dict[int, list[Member]] = {}
-    rest: list[Member] = []
-    for member in members:
-        table = member.table
-        if table.written // size > depth:
-            parts.setdefault(table.blocks[depth].id, []).append(member)
-        else:
-            rest.append(member)
-    for part in parts.values():
-        deepest = _common_depth(part, depth, size) if len(part) > 1 else depth
-        if (len(part) - 1) * (deepest - depth) * size >= WORTH:
-            yield from _branches(part, deepest, size)
-        else:
-            rest.extend(part)
-    if rest:
-        yield depth, rest
-
-
-def _common_depth(members: list[Member], depth: int, size: int) -> int:
-    limit = min(m.table.written for m in members) // size
-    first = members[0].table.blocks
-    others = [m.table.blocks for m in members[1:]]
-    while depth < limit and all(blocks[depth] is first[depth] for blocks in others):
-        depth += 1
-    return depth

@@ -105,7 +105,7 @@ class Assembler:
             return None
         chunk = self._chunk(piece)
         if self._held is not None:
-            chunk, self._held = _joined(self._held, chunk), None
+            chunk, self._held = joined(self._held, chunk), None
         if piece.finish is not None:
             chunk = self._end(chunk, piece, eos or self._eos)
         elif not self._watch_ids(piece) and self._eos and chunk.text.endswith(self._eos):
@@ -230,7 +230,7 @@ class Assembler:
             self._dialect.name == "generic" and chunk.text.endswith(stop))
 
 
-def _joined(first: Chunk, then: Chunk) -> Chunk:
+def joined(first: Chunk, then: Chunk) -> Chunk:
     """Two chunks as one."""
     def both(a: tuple[float, ...] | None, b: tuple[float, ...] | None) -> tuple[float, ...] | None:
         return None if a is None and b is None else (*(a or ()), *(b or ()))

@@ -45,8 +45,9 @@ class Question:
     read: Callable[[Mapping[str, Any]], Piece]
     prompt: Prompt
     sampling: Sampling
-    otherwise: Callable[[], Awaitable[Question]] | None = None
-    """The same question put in another way, for a server that refuses this one."""
+    otherwise: Callable[[EngineRefused], Awaitable[Question]] | None = None
+    """Gives the same question put in another way, for a server that refuses this one; raises what
+    it is given if that would be of no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,9 @@ class Call:
                 chunk = await self._take(data)
             except EngineError as error:
                 self.close()
+                if self._assembler.ended:  # the text is complete, only its usage is missing
+                    self._over = True
+                    return self._assembler.last()
                 if self._assembler.started:
                     self._over = True
                     raise
@@ -211,7 +215,7 @@ class Call:
             if isinstance(error, errors.TooLong):
                 last = await self._fit(error)
             elif self._question.otherwise is not None and NEW_LIMIT not in str(error):
-                self._question = await self._question.otherwise()
+                self._question = await self._question.otherwise(error)
                 self._body = self._question.body
             else:
                 self._rename_limit(error)

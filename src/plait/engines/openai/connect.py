@@ -26,8 +26,9 @@ FIRST_WAIT, LONGEST_WAIT = 0.25, 8.0
 MOST_ASKED_WAIT = 60.0
 """A server that asks for more patience than this gets none: the caller is told instead."""
 CONNECTIONS = 4096
-SESSION = "X-Session-ID"
-"""By what this says, vLLM's router and others choose a server where they hash."""
+SESSION = ("X-Session-ID", "X-SMG-Routing-Key")
+"""By what these say routers choose a server where they hash: SGLang's by the second, vLLM's and
+others by the first."""
 STALE_CONNECTIONS = 3
 """Connections in a row that may turn out to be closed."""
 KEYS = ("PLAIT_API_KEY", "OPENAI_API_KEY")
@@ -53,6 +54,32 @@ def _timeout(idle: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=idle)
 
 
+class Patience:
+    """When to try a call again. ``retries``: how often at most."""
+
+    def __init__(self, retries: int) -> None:
+        self._retries = retries
+        self._waits = 0
+
+    async def pause(self, error: EngineError, attempt: int) -> None:
+        """Wait before attempt number ``attempt`` + 1; raise ``error`` if there shall be none."""
+        if not error.retryable or attempt >= self._retries:
+            error.exhausted = attempt > 0
+            raise error
+        wait = min(LONGEST_WAIT, FIRST_WAIT * 2**attempt)
+        # Callers that failed together must not come back together; spread them over the last
+        # quarter of the wait, evenly, in the order of their failures (golden ratio).
+        self._waits += 1
+        wait *= 0.75 + 0.25 * (self._waits * 0.6180339887 % 1)
+        if isinstance(error, EngineOverloaded) and error.retry_after is not None:
+            if error.retry_after > MOST_ASKED_WAIT:
+                raise error
+            wait = max(error.retry_after, wait if error.retry_after else 0)
+        if anyio.current_time() + wait > anyio.current_effective_deadline():
+            raise error
+        await anyio.sleep(wait)
+
+
 class Link:
     """The way to one server. ``idle``: seconds without a byte after which it counts as gone."""
 
@@ -62,11 +89,10 @@ class Link:
         self._root = server_root(base_url)
         self.where = without_password(self._root)
         self.idle = idle
-        self._retries = retries
         self._key = key or next((v for k in KEYS if (v := os.environ.get(k))), None)
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waits = 0
+        self.pause = Patience(retries).pause
 
     def __repr__(self) -> str:
         return f"Link({self.where!r})"
@@ -122,7 +148,7 @@ class Link:
             return await self.send("GET", path)
         headers = {"Content-Type": "application/json"}
         if session:
-            headers[SESSION] = session
+            headers |= dict.fromkeys(SESSION, session)
         return await self.send("POST", path, orjson.dumps(body), headers)
 
     async def send(
@@ -154,24 +180,6 @@ class Link:
         return errors.from_status(response.status, body, response.headers, self.where)
 
     # --- trying again --------------------------------------------------------------------------
-
-    async def pause(self, error: EngineError, attempt: int) -> None:
-        """Wait before attempt number ``attempt`` + 1; raise ``error`` if there shall be none."""
-        if not error.retryable or attempt >= self._retries:
-            error.exhausted = attempt > 0
-            raise error
-        wait = min(LONGEST_WAIT, FIRST_WAIT * 2**attempt)
-        # Callers that failed together must not come back together; spread them over the last
-        # quarter of the wait, evenly, in the order of their failures (golden ratio).
-        self._waits += 1
-        wait *= 0.75 + 0.25 * (self._waits * 0.6180339887 % 1)
-        if isinstance(error, EngineOverloaded) and error.retry_after is not None:
-            if error.retry_after > MOST_ASKED_WAIT:
-                raise error
-            wait = max(error.retry_after, wait if error.retry_after else 0)
-        if anyio.current_time() + wait > anyio.current_effective_deadline():
-            raise error
-        await anyio.sleep(wait)
 
     async def patient_call(self, path: str, body: Mapping[str, object] | None = None) -> Any:
         """`call`, tried again as `pause` allows."""

@@ -23,14 +23,15 @@ import anyio
 
 from plait.core import Chunk, Message, Prompt, Request, Sampling
 from plait.core.reading import THINK, LiveAnswer
-from plait.engines.openai import opening, wire
+from plait.engines.openai import rendering, wire
 from plait.engines.openai.call import OLD_LIMIT, Call, Desk, Question
 from plait.engines.openai.connect import Link
 from plait.engines.openai.dialects import BY_NAME, GENERIC, Name
-from plait.engines.openai.errors import NotThere
+from plait.engines.openai.errors import NotThere, WrongShape
 from plait.engines.openai.load import LoadGauge
 from plait.engines.openai.probe import Server, find_out
 from plait.engines.openai.tokens import Tokenizer
+from plait.engines.opening import make_opening
 from plait.errors import EngineError, EngineRefused, UsageError
 from plait.interfaces import Capabilities, Load, Opening
 
@@ -68,6 +69,7 @@ class OpenAIEngine:
         self._rendered: dict[tuple[Message, ...], str] = {}
         self._can_render = True
         self._takes_schemas = True
+        self._takes_ids = True
         self._thinks: bool | None = None
 
     def __repr__(self) -> str:
@@ -99,8 +101,9 @@ class OpenAIEngine:
         server = self._server or Server(self._dialect or GENERIC, "")
         dialect = server.dialect
         return Capabilities(
-            token_ids=dialect.token_ids, chat=server.has_template, logprobs=True,
-            cache_report=dialect.reports_cache, exact_counts=dialect.exact_counts,
+            token_ids=dialect.token_ids and self._takes_ids, chat=server.has_template,
+            logprobs=True, cache_report=dialect.reports_cache,
+            exact_counts=dialect.exact_counts,
             json_schema=dialect.schemas if self._takes_schemas else False,
             window=server.window, slots=server.slots, server=dialect.name,
             shows_special=dialect is not GENERIC)
@@ -145,10 +148,24 @@ class OpenAIEngine:
         finally:
             call.close()
 
+    def continues(self, prompt: Prompt, begun: str) -> bool:
+        """Can the answer to ``prompt`` of which ``begun`` is there be gone on with, exactly?
+
+        A text always can. A chat can where the beginning of an answer can be given: not where
+        calls of tools stand in it, nor where the template may rewrite the thoughts in it.
+        """
+        if not prompt.messages:
+            return True
+        dialect = self._server.dialect if self._server else GENERIC
+        if prompt.tools or not (dialect.native or dialect.prefill):
+            return False
+        return self._can_render if dialect.native else THINK not in prompt.text + begun
+
     async def open(self, request: Request, protocol: str | None) -> Opening:
         """Messages for our own methods, text in the chat template for a protocol."""
         server = await self.connect()
-        made = await opening.make_opening(request, protocol, server, self._render_tokens_or_text)
+        made = await make_opening(request, protocol, server.has_template,
+                                  self._render_tokens_or_text)
         if protocol is not None or not server.has_template:
             return made
         return replace(made, live=partial(LiveAnswer, await self._opens_thoughts()))
@@ -158,6 +175,11 @@ class OpenAIEngine:
         where the server does not tell. One short request a text, once. Raises what `connect`
         raises."""
         return await self._tokenizer.counts(await self.connect(), texts)
+
+    async def token_ids(self, text: str) -> tuple[int, ...] | None:
+        """What the server's tokenizer makes of ``text``; None where it does not tell. Raises what
+        `connect` raises."""
+        return await self._tokenizer.encode(await self.connect(), text)
 
     async def load(self) -> Load:
         """How busy the server says it is. Never raises; what is unknown is None."""
@@ -190,27 +212,46 @@ class OpenAIEngine:
         if dialect.native:
             body = wire.native_body(server.model, prompt, sampling)
             return Question("/completion", body, wire.read_native, prompt, sampling)
-        if prompt.parts and dialect.token_ids and dialect.tokenizes:
+        return await self._completion(server, prompt, sampling)
+
+    async def _completion(self, server: Server, prompt: Prompt, sampling: Sampling) -> Question:
+        dialect = server.dialect
+        if prompt.text and not self._takes_ids:
+            prompt = replace(prompt, ids=None)
+        elif prompt.parts and dialect.token_ids and dialect.tokenizes:
             prompt = replace(prompt, ids=await self._tokenizer.splice(server, prompt.parts))
         body = wire.completion_body(server.model, prompt, sampling, dialect)
         if dialect.unlimited == "number" and "max_tokens" not in body and server.window:
             used = await self._count(prompt)
             if used is not None:
                 body["max_tokens"] = max(1, server.window - used)
-        return Question("/v1/completions", body, wire.read_completion, prompt, sampling)
+        otherwise = None
+        if prompt.text and prompt.ids is not None:
+            otherwise = partial(self._without_ids, server, prompt, sampling)
+        return Question(
+            "/v1/completions", body, wire.read_completion, prompt, sampling, otherwise)
+
+    async def _without_ids(
+        self, server: Server, prompt: Prompt, sampling: Sampling, error: EngineRefused
+    ) -> Question:
+        """Text, for a server behind a router whose parser takes nothing else."""
+        if not isinstance(error, WrongShape):
+            raise error
+        self._takes_ids = False
+        return await self._question(server, prompt, sampling)
 
     async def _without_schema(
-        self, server: Server, prompt: Prompt, sampling: Sampling
+        self, server: Server, prompt: Prompt, sampling: Sampling, error: EngineRefused
     ) -> Question:
         """A reply in whatever form the model likes, from a server that knows no schemas."""
         self._takes_schemas = False
         return await self._question(server, prompt, sampling)
 
     async def _chat_as_completion(
-        self, server: Server, prompt: Prompt, sampling: Sampling
+        self, server: Server, prompt: Prompt, sampling: Sampling, error: EngineRefused
     ) -> Question:
         """A chat whose answer is begun, as text in the chat template."""
-        rendered = await opening.render_tokens(self._link, server.model, prompt.messages)
+        rendered = await rendering.render_tokens(self._link, server.model, prompt.messages)
         return await self._question(server, Prompt(rendered.text + prompt.text), sampling)
 
     async def _as_text(self, prompt: Prompt) -> Prompt:
@@ -218,7 +259,7 @@ class OpenAIEngine:
         text = self._rendered.get(prompt.messages)
         if text is None:
             try:
-                text = (await opening.render_llamacpp(self._link, prompt.messages)).text
+                text = (await rendering.render_llamacpp(self._link, prompt.messages)).text
             except EngineRefused as error:
                 self._can_render = not isinstance(error, NotThere)
                 return prompt
@@ -230,9 +271,9 @@ class OpenAIEngine:
     async def _render_tokens_or_text(self, messages: Sequence[Message]) -> Prompt:
         server = await self.connect()
         if server.dialect.native:
-            return await opening.render_llamacpp(self._link, messages)
+            return await rendering.render_llamacpp(self._link, messages)
         if server.dialect.tokenizes:
-            return await opening.render_tokens(self._link, server.model, messages)
+            return await rendering.render_tokens(self._link, server.model, messages)
         raise EngineRefused(f"{self.base_url} does not apply chat templates to text")
 
     async def _opens_thoughts(self) -> bool:
@@ -255,7 +296,7 @@ class OpenAIEngine:
             if not server.dialect.tokenizes:
                 return None
             try:
-                self._words[token] = await opening.detokenize(self._link, server.model, [token])
+                self._words[token] = await rendering.detokenize(self._link, server.model, [token])
             except EngineError:
                 return None
         return self._words[token]
@@ -273,7 +314,7 @@ class OpenAIEngine:
             names = ("model", "messages", "tools", *server.dialect.prefill)
             body = {n: chat[n] for n in names if n in chat}
         try:
-            return len(await opening.tokenize(self._link, body))
+            return len(await rendering.tokenize(self._link, body))
         except EngineError:
             return None
 

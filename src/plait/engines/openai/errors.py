@@ -8,6 +8,7 @@
     401, 403                                       WrongKey            an EngineRefused
     404, 405, 501                                  NotThere            an EngineRefused
     400 that speaks of the context's length        TooLong             an EngineRefused
+    422                                            WrongShape          an EngineRefused
     other 4xx                                      EngineRefused       the server's own words
     an error object inside a stream                by its ``code``, else EngineError
 """
@@ -40,6 +41,10 @@ class WrongKey(EngineRefused):
 
 class NotThere(EngineRefused):
     """The server has no such endpoint or model, or has it switched off."""
+
+
+class WrongShape(EngineRefused):
+    """A typed parser, such as a router's, does not take a field as it was given."""
 
 
 class TooLong(EngineRefused):
@@ -124,7 +129,8 @@ def _by_code(code: int, words: str, where: str, wait: float | None) -> EngineErr
         return NotThere(f"{where} does not know this: {words}",
                              hint="Check the address and the model's name.")
     if 400 <= code < 500 and code != 408:
-        kind = TooLong if _LENGTH.search(words) else EngineRefused
+        kind = TooLong if _LENGTH.search(words) else (
+            WrongShape if code == 422 else EngineRefused)
         return kind(f"{where} refused the request: {words}")
     error = EngineError(f"{where} failed: {words}")
     error.retryable = code >= 500 or code == 408

@@ -13,8 +13,8 @@ import anyio
 
 from plait.engines.openai.connect import Link
 from plait.engines.openai.errors import NotThere, WrongKey
-from plait.engines.openai.opening import detokenize, tokenize
 from plait.engines.openai.probe import Server
+from plait.engines.openai.rendering import detokenize, tokenize
 from plait.errors import EngineError
 
 PATIENCE_SECONDS = 3.0

@@ -1,0 +1,5 @@
+"""Several replicas of one model behind one engine."""
+
+from plait.engines.pool.engine import PoolEngine
+
+__all__ = ["PoolEngine"]

@@ -1,0 +1,1 @@
+"""What every engine in this process has to do, whatever computes its tokens."""
