@@ -9,11 +9,13 @@ from plait.core import EngineProfile, Plan, Request
 from plait.errors import UsageError
 from plait.interfaces import Engine
 from plait.policy import (
+    UNKNOWN,
     Breaker,
     Decision,
     History,
     PolicyFile,
     Situation,
+    Step,
     choose,
     decide,
     read_signals,
@@ -30,21 +32,22 @@ class Chosen(NamedTuple):
     remark: str = ""
 
 
-async def decide_how(
+async def decide_how(  # noqa: PLR0913 - all that a policy may be told
     engine: Engine, request: Request, method: str | None, protocol: str | None,
     policy: str | PolicyFile | None, history: History | None = None,
-    profile: EngineProfile | None = None,
+    profile: EngineProfile | None = None, step: Step = UNKNOWN,
 ) -> Chosen:
-    """What to do by ``policy``, which is told the ``history`` of similar requests and the
-    ``profile`` that is kept of the engine. A named method is how to go parallel, should the policy
-    want that; a policy file leaves no room for one. Raises `UsageError`."""
+    """What to do by ``policy``, which is told the ``history`` of similar requests, the ``profile``
+    that is kept of the engine and how long a ``step`` of it takes. A named method is how to go
+    parallel, should the policy want that; a policy file leaves no room for one. Raises
+    `UsageError`."""
     if isinstance(policy, PolicyFile):
         if method is not None or protocol is not None:
             raise UsageError("a policy file decides on method and protocol",
                              hint="Leave these out, or the policy.")
         return Chosen(*policy.apply(request, await engine.load()))
     situation = Situation(engine.capabilities, await engine.load(), request.budget, history,
-                          profile)
+                          profile, step)
     return Chosen(request, *_decide(engine, request, method, protocol, policy, situation))
 
 
@@ -70,7 +73,7 @@ def _decide(
             return decision, remark
         named = replace(decision.plan, method=method or "", protocol=protocol)
         return replace(decision, plan=named), remark
-    plan = choose(engine.capabilities, situation.load, method=method, protocol=protocol)
+    plan = choose(engine.capabilities, method=method, protocol=protocol)
     if method == "native" and plan.method != "native":
         plan = Plan("native", protocol)
     if remark:

@@ -45,8 +45,6 @@ class Capabilities:
     window: int | None = None
     slots: int | None = None
     """Streams that it serves at once without queueing, None if unknown."""
-    kv_tokens: int | None = None
-    """Tokens that all contexts together may hold, None if unknown."""
     server: str = ""
     """What kind of server it is on, as far as that is known; empty for an embedded engine."""
     shows_special: bool = True
@@ -57,11 +55,13 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How busy an engine is; None where it does not say. ``cache``: share of its KV in use."""
+    """How busy an engine is; None where it does not say. ``cache``: share of its KV in use, which
+    holds ``kv_tokens`` in all."""
 
     running: int | None = None
     waiting: int | None = None
     cache: float | None = None
+    kv_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

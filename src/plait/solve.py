@@ -26,7 +26,7 @@ from plait.errors import EngineError, EngineOverloaded, PlaitError, UsageError
 from plait.fit import examine
 from plait.interfaces import ChildSpec, Engine, Method, Opening, Thread
 from plait.methods import offer
-from plait.policy import Breaker, Decision, History, PolicyFile
+from plait.policy import BRANCHING, Breaker, Decision, History, PolicyFile
 from plait.policy.breaker import fate_of
 from plait.protocols import Facts, has_system, prepare, read_answer
 from plait.registry import find_protocol, make_engine, make_method
@@ -47,10 +47,13 @@ class Runtime:
     merger, judge): engines, or pairs of an engine's name and its model's. ``breaker`` switches off
     methods that keep failing (`plait.policy.breaker`); None: none is. ``streams``: how many the
     engine bears at once, from the start and at most; None: what it says, else found out.
-    ``profiles`` gives what is kept of a model of this engine (`plait engine check`), for policies.
+    ``branching``: who starts a request's threads beside its first one: ``load`` (as there is room
+    for them, `plait.policy.admit`), ``eager`` (all at once), ``off`` (one after the other).
+    ``profiles`` gives what is kept of a model of this engine (`plait engine check`), for policies
+    and, until streams have shown it, for how long a step takes. Raises `UsageError`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what requests may share
         self,
         engine: str | Engine = "nano",
         *,
@@ -59,8 +62,12 @@ class Runtime:
         prices: Mapping[str, Price] | None = None,
         breaker: Breaker | None = None,
         streams: int | None = None,
+        branching: str = "load",
         profiles: Profiles | None = None,
     ) -> None:
+        if branching not in BRANCHING:
+            raise UsageError(f"`branching` is {branching!r:.60} but must be one of"
+                             f" {', '.join(BRANCHING)}")
         self.profiles = profiles
         self.prices = prices or {}
         self.breaker = breaker
@@ -71,7 +78,8 @@ class Runtime:
             for role, given in (roles or {}).items()}
         self.engines["thread"] = self.engine
         self._streams = streams
-        self.limiter = Limiter() if streams is None else Limiter(start=streams, ceiling=streams)
+        self.limiter = (Limiter(branching=branching) if streams is None else
+                        Limiter(start=streams, ceiling=streams, branching=branching))
 
     def beside(self, engine: Engine) -> Runtime:
         """The same for ``engine``, another model of the same server: limiter, roles and prices
@@ -89,14 +97,18 @@ class Runtime:
         return found if found and (found.kind, found.window) == (now.server, now.window) else None
 
     async def __aenter__(self) -> Runtime:
-        await self.engine.load()  # a server tells what it can do only when it is asked something
+        load = await self.engine.load()  # a server tells what it can do only when it is asked
         try:
-            slots = self.engine.capabilities.slots or (self.profile.slots if self.profile else None)
+            profile = self.profile
         except PlaitError:  # what is kept cannot be read
             await self.__aexit__(None, None, None)
             raise
+        slots = self.engine.capabilities.slots or (profile.slots if profile else None)
         if slots is not None and self._streams is None:
-            self.limiter = Limiter(start=slots)
+            self.limiter = Limiter(start=slots, branching=self.limiter.branching)
+        if profile is not None:
+            self.limiter.pace.expect(profile.step_seconds)
+        self.limiter.heard(load)
         return self
 
     async def __aexit__(
@@ -150,7 +162,8 @@ async def solve(  # noqa: PLR0913 - what a caller may choose
     decision: Decision | None = None
     if plan is None:
         request, decision, remark = await decide_how(runtime.engine, request, name, protocol,
-                                                     policy, history, runtime.profile)
+                                                     policy, history, runtime.profile,
+                                                     runtime.limiter.pace.step)
         decision = heed(decision, runtime.breaker, runtime.engine.model, anyio.current_time())
         plan = decision.plan
     trace = Trace() if trace is None else trace

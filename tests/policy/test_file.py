@@ -38,7 +38,6 @@ def test_the_threshold_parts_questions_by_expected_tokens() -> None:
 
 def test_nothing_goes_parallel_while_requests_queue() -> None:
     busy = Load(waiting=3)
-    assert PolicyFile("native", "apr", width=8).decide("?", busy).plan.width == 1
     assert PolicyFile("plan", width=8).decide("?", busy).plan.method == "sequential"
     assert PolicyFile("plan", width=8).decide("?", Load(waiting=0)).plan.method == "plan"
 

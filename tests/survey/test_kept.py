@@ -8,7 +8,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from plait.core import Budget, EngineProfile, Finding
+from plait.core import Budget, EngineProfile, Finding, Request
+from plait.deciding import decide_how
 from plait.errors import UsageError
 from plait.interfaces import Capabilities, Load
 from plait.policy import Situation
@@ -101,6 +102,11 @@ def test_a_runtime_takes_what_is_kept_of_an_engine_that_is_still_the_same(
         engine = ScriptedEngine(lambda prompt, sampling: "x", window=4096)
         async with Runtime(engine, profiles=find) as runtime:
             assert runtime.profile == (profile if used else None)
+            step = runtime.limiter.pace.step
+            assert (step.seconds(1) == pytest.approx(0.01)) is used
+            decided = (await decide_how(engine, Request("?"), None, None, None, None,
+                                        runtime.profile, step)).decision
+            assert ("step_ms=10" in decided.inputs) is used
             return int(runtime.limiter.state.limit)
 
     assert (anyio.run(run) == 3) is used

@@ -36,4 +36,5 @@ def runtime_of(
     server = name_of(settings.engine)
     return Runtime(settings.engine, model=settings.model, roles=settings.engines(),
                    prices=settings.price_table(), breaker=breaker, streams=streams,
+                   branching=settings.branching,
                    profiles=cache(lambda model: kept.find(server, model)) if kept else None)

@@ -109,6 +109,9 @@ def command(  # noqa: PLR0913 - typer makes an option of every argument
     seconds: Annotated[float | None, typer.Option(help="The most time a request may take.")] = None,
     width: Annotated[int | None, typer.Option(min=1, help="Most threads at once below one."
                                               )] = None,
+    branching: Annotated[str | None, typer.Option(help="Who starts a request's further threads: "
+                                                  "load (as the engine has room), eager or off "
+                                                  "(one after the other). [default: load]")] = None,
     depth: Annotated[int | None, typer.Option(min=1, help="Most levels of threads.")] = None,
     cost: Annotated[float | None, typer.Option(help="The most a request may cost; needs prices."
                                                )] = None,
@@ -141,7 +144,7 @@ def command(  # noqa: PLR0913 - typer makes an option of every argument
     """
     common = {"engine": engine, "model": model, "policy": policy, "method": method,
               "protocol": protocol, "total_tokens": total_tokens, "seconds": seconds,
-              "width": width, "depth": depth, "cost": cost}
+              "width": width, "branching": branching, "depth": depth, "cost": cost}
     own = {"host": host, "port": port, "keys": keys, "no_keys": no_keys, "thoughts": thoughts,
            "streams": streams, "running": running, "waiting": waiting, "heartbeat": heartbeat,
            "store": store, "texts": texts, "experiments": experiments, "json_logs": json_logs}

@@ -66,6 +66,8 @@ class Settings:
     policy: str | None = None
     """A name (see `plait.policy.decide`), or a policy file, *.toml."""
     threshold: int | None = None
+    branching: str = "load"
+    """Who starts a request's further threads (see `plait.solve.Runtime`)."""
     plan: str | None = None
     """Options of the method `plan`: "judge, straggler=cut, percentile=0.9"."""
     window: int | None = None

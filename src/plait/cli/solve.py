@@ -84,6 +84,9 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
     cost: Annotated[float | None, typer.Option(help="Limit of the cost, by the setting "
                                                "`prices`.")] = None,
     width: Annotated[int | None, typer.Option(help="Most threads at once below one.")] = None,
+    branching: Annotated[str | None, typer.Option(help="Who starts a request's further threads: "
+                                                  "load (as the engine has room), eager or off "
+                                                  "(one after the other). [default: load]")] = None,
     depth: Annotated[int | None, typer.Option(help="Most levels of threads.")] = None,
     attempts: Annotated[int | None, typer.Option(help="explore: attempts at most [8]; fixed: 2 or "
                                                  "3.")] = None,
@@ -122,6 +125,7 @@ def solve(  # noqa: PLR0913 - typer makes an option of every argument
              "max_tokens": max_tokens, "total_tokens": total_tokens,
              "critical_tokens": critical_tokens,
              "seconds": seconds, "width": width, "depth": depth, "attempts": attempts,
+             "branching": branching,
              "merge": merge, "verify": verify, "prompts": prompts, "rounds": rounds,
              "roles": roles, "policy": policy, "threshold": threshold, "window": window,
              "plan": plan, "cost": cost}

@@ -7,7 +7,8 @@
   shorter than that.
 - ``auto``: the wire format that the model is known to write, else one thread (`choose`).
 
-While requests queue at the engine, none of them goes parallel: a branch that waits helps nobody.
+While requests queue at the engine, nothing is directed to go parallel: plans and merges would be
+work on top. Threads of a model that forks by itself run as there is room (`plait.policy.admit`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from plait.core import Budget, EngineProfile, Plan
 from plait.errors import UsageError
 from plait.interfaces import Capabilities, Load
+from plait.policy.admit import UNKNOWN, Step
 from plait.policy.signals import Signals
 
 POLICIES = ("auto", "sequential", "fixed", "threshold")
@@ -63,6 +65,7 @@ class Situation:
     history: History | None = None
     profile: EngineProfile | None = None
     """What `plait engine check` found and kept of this engine and model; None: nothing is kept."""
+    step: Step = UNKNOWN
 
     @property
     def width(self) -> int | None:
@@ -82,6 +85,9 @@ class Situation:
             "seconds": self.budget.seconds}
         if self.profile is not None:
             found["profile"] = self.profile.checked
+        if self.step != UNKNOWN:
+            found |= {"step_ms": f"{1000 * self.step.seconds(1):.3g}",
+                      "step_ms_each": f"{1000 * self.step.each:.3g}"}
         if history is not None:
             found |= {"similar_requests": history.count, "similar_tokens": history.tokens,
                       "similar_parts": history.parts}

@@ -95,8 +95,8 @@ class PolicyFile:
                              hint='Write protocol = "apr", for example.')
 
     def decide(self, question: str, load: Load | None = None) -> Decision:
-        """The decision for ``question``. While requests queue at the engine nothing goes parallel:
-        a model that forks by itself is held to one thread at a time."""
+        """The decision for ``question``. While requests queue at the engine nothing is directed to
+        go parallel; a model that forks by itself may, and its threads run as there is room."""
         waiting = (load.waiting or 0) if load is not None else 0
         inputs = [f"waiting={waiting}", f"threshold={self.threshold}"]
         if self.method == "sequential":
@@ -112,7 +112,7 @@ class PolicyFile:
             return self._decision(Plan("sequential", reason=(
                 f"{waiting} requests are waiting at the engine")), inputs)
         return self._decision(Plan(
-            self.method, self.protocol, width=1 if waiting else self.width,
+            self.method, self.protocol, width=self.width,
             early_stop=self.early_stop, reason="the policy file says so"), inputs)
 
     def _decision(self, plan: Plan, inputs: Sequence[str]) -> Decision:

@@ -21,7 +21,7 @@ from plait.core import Outcome, Plan, Price, Prompt, Request, Room, Segment
 from plait.core.events import Appended, Ended, Event, Noted, Role, Started
 from plait.errors import Bug, EngineError
 from plait.interfaces import Body, ChildSpec, Engine
-from plait.scheduler.admission import Limiter
+from plait.scheduler.admission import Limiter, Slot
 from plait.scheduler.child import ScheduledChild
 from plait.scheduler.context import Context, make_segment
 from plait.scheduler.ledger import FALLBACK_SHARE, Ledger
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
 NO_WIDTH_LIMIT = 1 << 20
+LOOK_SECONDS = 0.5
+"""How often a run with branches asks the engine how busy it is."""
 
 
 class Run:
@@ -70,6 +72,8 @@ class Run:
         self._clocks: dict[str, int] = {}
         self._endings: dict[str, anyio.Event] = {}
         self._tasks: TaskGroup | None = None
+        self._held = 0
+        self._held_seconds = 0.0
         self.root: ScheduledThread | None = None
 
     def now(self) -> float:
@@ -96,6 +100,9 @@ class Run:
         try:
             async with anyio.create_task_group() as self._tasks:
                 self.contenders += 1
+                looking = anyio.CancelScope()
+                if self.plan.method != "sequential" and engine.capabilities.server:
+                    self._tasks.start_soon(self._look, engine, looking)
                 try:
                     with anyio.move_on_after(self.request.budget.seconds) as scope:
                         outcome = await body(root)
@@ -104,6 +111,7 @@ class Run:
                         root.note("stopped by the limit on seconds", warning=True)
                 except Exception as error:  # noqa: BLE001 - carried out of the task group, then raised
                     failure = error
+                looking.cancel()
                 for child in root.children:
                     child.cancel("the thread above has ended")
         finally:
@@ -111,11 +119,36 @@ class Run:
             if outcome is None:
                 reason = str(failure) if failure else "cancelled from outside"
                 outcome = Outcome("failed" if failure else "cancelled", root.text, reason=reason)
+            self._sum_up()
             self.emit(Ended(self.now(), "0", outcome.status, outcome.reason, outcome.value))
         self.check()
         if failure is not None:
             raise failure
         return replace(outcome, thread="0", tokens=root.tokens)
+
+    # --- load ----------------------------------------------------------------------------------
+
+    async def _look(self, engine: Engine, scope: anyio.CancelScope) -> None:
+        """Tell the limiter how busy the engine is, as long as the run goes on. An embedded engine
+        has no streams but ours, which the limiter knows."""
+        with scope:
+            while True:
+                self.limiter.heard(await engine.load())
+                await anyio.sleep(LOOK_SECONDS)
+
+    def held_back(self, thread: ScheduledThread, slot: Slot) -> None:
+        """Book that a branch had to wait for other requests; the first time it is noted why."""
+        if not slot.held:
+            return
+        if not self._held:
+            thread.note(f"held back for {slot.waited:.2f} s: {slot.held}")
+        self._held += 1
+        self._held_seconds += slot.waited
+
+    def _sum_up(self) -> None:
+        if self._held > 1:
+            self.emit(Noted(self.now(), "0", f"{self._held} streams were held back for others,"
+                                             f" {self._held_seconds:.2f} s in all"))
 
     # --- children ------------------------------------------------------------------------------
 
@@ -218,6 +251,7 @@ class Run:
         thread = ScheduledThread(self, child.name, engine, context, account,
                                  clock=child.start_clock, limit=spec.limit)
         thread.role = spec.role
+        thread.shared = child.base.tokens if spec.family == "fork" else 0
         thread.temperature = spec.temperature
         if spec.temperature is None and spec.role == "thread":
             thread.temperature = child.parent.temperature  # below a sampled attempt all is sampled
@@ -271,15 +305,23 @@ class Run:
         """The clock of an ended thread."""
         return self._clocks[name]
 
+    @property
+    def deadline(self) -> float | None:
+        """When the attempt is given up, by the clock of the event loop; None: never. What a
+        fallback would need is set aside."""
+        seconds = self.request.budget.seconds
+        if seconds is None:
+            return None
+        kept = FALLBACK_SHARE if self.plan.method != "sequential" else 0.0
+        return self.began + seconds * (1 - kept)
+
     def room_for(self, thread: ScheduledThread) -> Room:
         """What ``thread`` and those below it may still use; see `plait.interfaces.Room`."""
-        budget, plan = self.request.budget, self.plan
-        path, seconds = budget.critical_tokens, budget.seconds
+        budget = self.request.budget
+        path, deadline = budget.critical_tokens, self.deadline
         if path is not None:
             path = max(0, path - self.ledger.path_reserve(path, "worker", 1) - thread.clock)
-        if seconds is not None:
-            kept = FALLBACK_SHARE if plan.method != "sequential" else 0.0
-            seconds = max(0.0, seconds * (1 - kept) - self.now())
+        seconds = None if deadline is None else max(0.0, deadline - anyio.current_time())
         return Room(
             tokens=self.ledger.branches.unspent, path=path, seconds=seconds,
             levels=None if budget.depth is None else max(0, budget.depth - thread.level),

@@ -21,6 +21,7 @@ from plait.core import Finish, Message, Outcome, Room, Sampling, Stops
 from plait.core.events import Appended, Committed, Joined, Noted, Rewrote, Role
 from plait.core.text import RETURNS
 from plait.interfaces import Body, Child, ChildSpec, Engine, Thread
+from plait.scheduler.admission import Claim
 from plait.scheduler.child import ScheduledChild
 from plait.scheduler.context import Context, make_segment
 from plait.scheduler.ledger import Account
@@ -54,6 +55,8 @@ class ScheduledThread:
         self.temperature: float | None = None
         """`ChildSpec.temperature` of the child that this thread is."""
         self._limit = limit
+        self.shared = 0
+        """Tokens of the context that a fork took over from its parent."""
         self.role: Role = "thread"
         """`ChildSpec.role` of the child that this thread is."""
         self._clocks: list[tuple[int, int]] = [(0, clock)]
@@ -202,6 +205,12 @@ class ScheduledThread:
         index = bisect_right(self._clocks, tokens, key=lambda entry: entry[0]) - 1
         since, clock = self._clocks[index]
         return clock + tokens - since
+
+    def claim(self) -> Claim:
+        """What its next stream asks of the limiter."""
+        place = tuple(map(int, self.name.split(".")))
+        shared = min(self.shared, self.context.tokens)
+        return Claim(place, self.context.tokens - shared, shared, self.run.deadline)
 
     def grant(self, limit: int | None) -> Grant:
         """The most that the next stream may generate, and which limit says so."""

@@ -25,6 +25,7 @@ from plait.core import Chunk, Finish, Sampling, Stops, Usage
 from plait.core.events import Answered, Asked, Noted, Wrote
 from plait.core.seam import Seam
 from plait.errors import EngineError, EngineOverloaded, EngineUnreachable
+from plait.scheduler.admission import Slot
 from plait.scheduler.ledger import Lease
 from plait.scheduler.purse import Hold
 
@@ -64,7 +65,7 @@ class Writing:
         self._source: AsyncIterator[Chunk] | None = None
         self._request: AbstractAsyncContextManager[AsyncIterator[Chunk]] | None = None
         self._live = 0
-        self._holds_slot = False
+        self._slot: Slot | None = None
         self._asked_at = 0.0
         self._written = 0
         self._estimated = False
@@ -115,8 +116,8 @@ class Writing:
             live = thread.context.tokens + (self._grant.tokens or 0)
             await run.live.acquire(live)
             self._live = live
-            await run.limiter.acquire(run.id)
-            self._holds_slot = True
+            self._slot = await run.limiter.acquire(run.id, thread.claim())
+            run.held_back(thread, self._slot)
             asked, self._grant = self._grant, thread.grant(self._left)  # siblings may have spent
             if asked.tokens is not None and self._grant.tokens is not None:
                 self._grant = min(asked, self._grant, key=lambda g: g.tokens or 0)
@@ -175,6 +176,8 @@ class Writing:
         if chunk.tokens or chunk.text or chunk.calls:
             if self._written == 0:
                 run.limiter.succeeded(run.time() - self._asked_at)
+            if self._slot is not None:
+                run.limiter.wrote(self._slot, chunk.tokens)
             self._written += chunk.tokens
             self._at_stop = chunk.text.endswith(self._until.strings + self._sampling.stop)
             self._estimated |= chunk.estimated
@@ -289,8 +292,8 @@ class Writing:
             if self._hold is not None:
                 self._hold.close(self._usage)
                 self._hold = None
-            if self._holds_slot:
-                self._holds_slot = False
-                run.limiter.release()
+            if self._slot is not None:
+                slot, self._slot = self._slot, None
+                run.limiter.release(slot)
             run.live.release(self._live)
             self._live = 0

@@ -37,7 +37,8 @@ async def _by_policy(gateway: Gateway, choice: Choice, request: Request) -> Misf
     """What a policy says that has to look at the request."""
     runtime = await gateway.models.runtime(choice.model)
     decision = (await decide_how(runtime.engine, request, **how(gateway, choice),
-                                 profile=runtime.profile)).decision
+                                 profile=runtime.profile,
+                                 step=runtime.limiter.pace.step)).decision
     if decision.plan.method != "sequential":
         return None
     return Misfit(WORD, decision.why or "the policy says so")

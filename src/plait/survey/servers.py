@@ -1,8 +1,7 @@
-"""What only a server behind HTTP can be asked: its version, its memory, and fields of its own."""
+"""What only a server behind HTTP can be asked: its version, and fields of its own."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import orjson
@@ -15,9 +14,6 @@ from plait.errors import EngineError
 from plait.survey.asking import TEXT
 from plait.survey.checks import Look
 
-_CACHE = re.compile(r"^vllm:cache_config_info\{(.*)\}", re.MULTILINE)
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
-
 
 async def version(engine: OpenAIEngine) -> str:
     """What the server says of its version; empty where it does not."""
@@ -26,27 +22,6 @@ async def version(engine: OpenAIEngine) -> str:
         if isinstance(found := (await _object(engine, path)).get(name), str):
             return found
     return ""
-
-
-async def kv_tokens(engine: OpenAIEngine) -> int | None:
-    """Tokens that all contexts of the server together may hold; None where it does not say.
-
-    llama.cpp shares them out to its slots, whose windows say the same.
-    """
-    found = (await _object(engine, "/server_info")).get("max_total_num_tokens")  # SGLang
-    if isinstance(found, int):
-        return found
-    try:
-        page = str(await engine.link.call("/metrics"))
-    except EngineError:
-        return None
-    labels = dict(_LABEL.findall(match[1])) if (match := _CACHE.search(page)) else {}
-    try:
-        if "kv_cache_size_tokens" in labels:
-            return int(labels["kv_cache_size_tokens"])
-        return int(labels["num_gpu_blocks"]) * int(labels["block_size"])
-    except (KeyError, ValueError):
-        return None
 
 
 async def continuous_usage(look: Look, engine: OpenAIEngine) -> Finding:

@@ -107,7 +107,7 @@ class Survey:
             server=self._server, model=engine.model,
             checked=datetime.now(UTC).isoformat(timespec="seconds"),
             window=capabilities.window, slots=look.slots,
-            kv_tokens=await servers.kv_tokens(server) if server else capabilities.kv_tokens,
+            kv_tokens=(await engine.load()).kv_tokens,
             step_seconds=steps.seconds,
             prefill_tokens_per_second=look.prefill.rate if look.prefill else None,
             kind=capabilities.server, version=await servers.version(server) if server else "",

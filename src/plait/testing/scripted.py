@@ -49,6 +49,7 @@ class Play:
     calls: Sequence[tuple[str, str]] = ()
 
 
+NO_LIMIT = 1 << 20
 Script = Callable[[str, Sampling], Play | str]
 
 
@@ -66,7 +67,9 @@ class Calls:
 
 class ScriptedEngine:
     """See the module's docstring. ``ids``: speak token ids as well, like an embedded engine.
-    ``pieces``: how text is cut into tokens (``list``: a character each, so no tag is one)."""
+    ``pieces``: how text is cut into tokens (``list``: a character each, so no tag is one).
+    ``step``: seconds a piece while so many streams are at work, in place of `Play.every`: streams
+    slow each other down as in an engine that batches. ``slots``: so many work, others queue."""
 
     name = "scripted"
     model = "script"
@@ -74,12 +77,16 @@ class ScriptedEngine:
     def __init__(
         self, script: Script, *, ids: bool = False, window: int | None = None, every: float = 0.01,
         pieces: Callable[[str], list[str]] | None = None,
+        step: Callable[[int], float] | None = None, slots: int | None = None,
     ) -> None:
         self._script = script
         self._cut = pieces or cut_pieces
         self._every = every
         self._vocabulary: dict[str, int] | None = {} if ids else None
         self._pieces: list[str] = []
+        self._step = step
+        self._slots = anyio.Semaphore(slots or NO_LIMIT, fast_acquire=True)
+        self._working = self._queued = 0
         self.calls = Calls()
         self.prompts: list[str] = []
         self.capabilities = Capabilities(
@@ -109,10 +116,12 @@ class ScriptedEngine:
         calls.started += 1
         calls.open += 1
         calls.most = max(calls.most, calls.open)
-        ended = False
+        ended = seated = False
 
         async def pieces() -> AsyncIterator[Chunk]:
-            nonlocal ended
+            nonlocal ended, seated
+            await self._sit()
+            seated = True
             try:
                 async for chunk in self._play(prompt, sampling):
                     if chunk.finish is not None:
@@ -128,8 +137,20 @@ class ScriptedEngine:
             yield pieces()
         finally:
             calls.open -= 1
+            if seated:
+                self._working -= 1
+                self._slots.release()
             if not ended:
                 calls.left += 1
+
+    async def _sit(self) -> None:
+        """Wait for a slot."""
+        self._queued += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._queued -= 1
+        self._working += 1
 
     async def _play(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[Chunk]:
         text = self.decode(prompt.ids) if prompt.ids is not None else prompt.text
@@ -151,7 +172,8 @@ class ScriptedEngine:
             if play.error is not None and start >= play.error_after:
                 raise play.error
             group = pieces[start : start + size]
-            await anyio.sleep(play.every * len(group))
+            every = play.every if self._step is None else self._step(self._working)
+            await anyio.sleep(every * len(group))
             words = [p for p in group if isinstance(p, str)]
             calls = tuple(p for p in group if isinstance(p, CallDelta))
             known = self._vocabulary is not None and not calls
@@ -171,7 +193,7 @@ class ScriptedEngine:
         return Opening(prompt, read=after_thinking)
 
     async def load(self) -> Load:
-        return Load(running=self.calls.open, waiting=0)
+        return Load(self.calls.open - self._queued, self._queued)
 
     async def aclose(self) -> None:
         """Nothing to close."""

@@ -6,7 +6,7 @@ import pytest
 from plait.core import Message, Request
 from plait.core.reading import after_thinking
 from plait.engines.openai import OpenAIEngine
-from plait.engines.openai.dialects import LLAMACPP, VLLM
+from plait.engines.openai.dialects import LLAMACPP, SGLANG, VLLM
 from plait.engines.openai.load import read_metrics
 from plait.engines.opening import read_apr_answer
 from plait.errors import EngineRefused, UsageError
@@ -79,6 +79,8 @@ vllm:num_requests_waiting{engine="0",model_name="m"} 4.0
 vllm:num_requests_waiting_by_reason{engine="0",reason="capacity"} 9.0
 vllm:kv_cache_usage_perc{engine="0",model_name="m"} 0.5
 vllm:kv_cache_usage_perc{engine="1",model_name="m"} 0.25
+vllm:cache_config_info{block_size="16",engine="0",kv_cache_size_tokens="8192"} 1.0
+vllm:cache_config_info{block_size="16",engine="1",kv_cache_size_tokens="8192"} 1.0
 nonsense nan? x
 """
 
@@ -86,17 +88,34 @@ nonsense nan? x
 def test_metrics_of_several_engines_add_up() -> None:
     assert VLLM.gauges is not None
     assert LLAMACPP.gauges is not None
-    assert read_metrics(METRICS, VLLM.gauges) == Load(5, 4, 0.375)
+    assert SGLANG.gauges is not None
+    assert read_metrics(METRICS, VLLM.gauges) == Load(5, 4, 0.375, 16384)
     assert read_metrics(METRICS, LLAMACPP.gauges) == Load()
     assert read_metrics("llamacpp:requests_processing 2\nllamacpp:requests_deferred 0\n",
                         LLAMACPP.gauges) == Load(2, 0, None)
+    assert read_metrics('sglang:num_running_reqs{x="1"} 1\nsglang:max_total_num_tokens{} 9e3\n',
+                        SGLANG.gauges) == Load(1, kv_tokens=9000)
+
+
+def test_versions_of_vllm_that_count_blocks_say_how_much_they_hold_as_well() -> None:
+    assert VLLM.gauges is not None
+    page = 'vllm:cache_config_info{block_size="16",num_gpu_blocks="%s",engine="0"} 1.0\n'
+    assert read_metrics(page % 100, VLLM.gauges) == Load(kv_tokens=1600)
+    assert read_metrics(page % "None", VLLM.gauges) == Load()
+
+
+async def test_sglang_without_metrics_still_says_how_much_it_holds() -> None:
+    async with served("x", dialect="sglang") as (upstream, engine):
+        await engine.connect()
+        upstream.answers["/server_info"] = {"max_total_num_tokens": 9000}
+        assert await engine.load() == Load(kv_tokens=9000)
 
 
 async def test_the_load_is_asked_for_seldom() -> None:
     async with served("x", dialect="vllm") as (upstream, engine):
         upstream.metrics = METRICS
         for _ in range(3):
-            assert await engine.load() == Load(5, 4, 0.375)
+            assert await engine.load() == Load(5, 4, 0.375, 16384)
         assert upstream.paths.count("/metrics") == 1
 
 

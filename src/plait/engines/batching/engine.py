@@ -58,7 +58,8 @@ class BatchEngine(ABC):
     async def load(self) -> Load:
         """Sequences now, and the share of the cache that they hold."""
         now = self.statistics()
-        return Load(now.running, now.waiting, now.blocks.used / now.blocks.total)
+        return Load(now.running, now.waiting, now.blocks.used / now.blocks.total,
+                    now.blocks.total * self._worker.batch.ledger.size)
 
     async def aclose(self) -> None:
         """End the worker thread; streams that are still open fail. The engine may be used again,

@@ -58,7 +58,7 @@ class NanoEngine(BatchEngine):
                                       block, chunk), "plait-nano", checked)
         self.capabilities = Capabilities(
             token_ids=True, logprobs=True, cache_report=True, exact_counts=True,
-            window=shape.window, kv_tokens=blocks * block, protocols=PROTOCOLS,
+            window=shape.window, protocols=PROTOCOLS,
         )
 
     def read_prompt(self, prompt: Prompt) -> Row[int]:

@@ -40,11 +40,17 @@ of the text unless a request names them."""
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """Names of the metrics that tell how busy a server is."""
+    """Names of the metrics that tell how busy a server is. ``kv_tokens``: the metric that says how
+    many context tokens the KV holds; ``kv_labels``: its labels whose product says that, those of
+    newer versions first (none: the metric itself does). ``kv_fact``: the path and the field that
+    say it without metrics."""
 
     running: str
     waiting: str
     cache: tuple[str, ...] = ()
+    kv_tokens: str = ""
+    kv_labels: tuple[tuple[str, ...], ...] = ()
+    kv_fact: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,9 @@ VLLM = Dialect(
     keeps_stop=True, token_ids=True, stop_ids=True, exact_counts=True, reports_cache=True,
     tokenizes=True, unlimited="null", schemas=True,
     gauges=Gauges("vllm:num_requests_running", "vllm:num_requests_waiting",
-                  ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")),
+                  ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
+                  "vllm:cache_config_info",
+                  (("kv_cache_size_tokens",), ("num_gpu_blocks", "block_size"))),
     thoughts=("reasoning", "reasoning_content"),
 )
 SGLANG = Dialect(
@@ -97,7 +105,9 @@ SGLANG = Dialect(
     prefill=_CONTINUE,
     keeps_stop=True, token_ids=True, stop_ids=True, exact_counts=True, reports_cache=True,
     tokenizes=True, unlimited="number", schemas=True,
-    gauges=Gauges("sglang:num_running_reqs", "sglang:num_queue_reqs", ("sglang:token_usage",)),
+    gauges=Gauges("sglang:num_running_reqs", "sglang:num_queue_reqs", ("sglang:token_usage",),
+                  "sglang:max_total_num_tokens",
+                  kv_fact=("/server_info", "max_total_num_tokens")),
     thoughts=("reasoning_content",),
 )
 LLAMACPP = Dialect(

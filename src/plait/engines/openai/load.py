@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from math import prod
 
 import anyio
 
@@ -17,6 +19,9 @@ FRESH_SECONDS = 0.5
 PATIENCE_SECONDS = 1.0
 """A server that takes longer to say how it is is too busy to be asked."""
 
+_NUMBER = re.compile(r'[{,](\w+)="(\d+)"')
+"""A label that is a number."""
+
 
 class LoadGauge:
     """Asks one server, seldom. What it refuses to tell is not asked again."""
@@ -26,6 +31,7 @@ class LoadGauge:
         self._last = Load()
         self._asked = float("-inf")
         self._metrics = self._slots = True
+        self._fact: Load | None = None
 
     async def read(self, server: Server) -> Load:
         """The load now, or at most `FRESH_SECONDS` ago."""
@@ -51,7 +57,22 @@ class LoadGauge:
                 return Load()
         if server.dialect.native and self._slots:
             return await self._read_slots()
+        if gauges.kv_fact is not None:
+            return await self._read_fact(*gauges.kv_fact)
         return Load()
+
+    async def _read_fact(self, path: str, name: str) -> Load:
+        """SGLang without metrics still says how much its KV holds, which stays the same."""
+        if self._fact is None:
+            try:
+                facts = await self._link.call(path)
+            except EngineRefused:
+                facts = None
+            except EngineError:
+                return Load()
+            found = facts.get(name) if isinstance(facts, Mapping) else None
+            self._fact = Load(kv_tokens=found if isinstance(found, int) else None)
+        return self._fact
 
     async def _read_slots(self) -> Load:
         """llama.cpp without metrics still shows its slots, though not its queue."""
@@ -68,14 +89,16 @@ class LoadGauge:
 
 
 def read_metrics(text: str, gauges: Gauges) -> Load:
-    """A page of Prometheus metrics. Several engines behind one page add up; caches average."""
+    """A page of Prometheus metrics. Several engines behind one page add up; the used shares of
+    their caches average."""
     running = _values(text, [gauges.running])
     waiting = _values(text, [gauges.waiting])
     cache = _values(text, gauges.cache)
     return Load(
         int(sum(running)) if running else None,
         int(sum(waiting)) if waiting else None,
-        sum(cache) / len(cache) if cache else None)
+        sum(cache) / len(cache) if cache else None,
+        int(sum(_kv_tokens(text, gauges))) or None)
 
 
 def _values(text: str, names: Iterable[str]) -> list[float]:
@@ -87,4 +110,18 @@ def _values(text: str, names: Iterable[str]) -> list[float]:
                 found.append(float(value))
             except ValueError:
                 continue
+    return found
+
+
+def _kv_tokens(text: str, gauges: Gauges) -> list[float]:
+    """How many tokens each engine's KV holds, of those that say so."""
+    if not gauges.kv_labels:
+        return _values(text, [gauges.kv_tokens])
+    lines = (line for line in text.splitlines() if line.startswith(f"{gauges.kv_tokens}{{"))
+    found = []
+    for line in lines:
+        labels = {name: int(value) for name, value in _NUMBER.findall(line)}
+        told = (row for row in gauges.kv_labels if all(name in labels for name in row))
+        if row := next(told, None):
+            found.append(float(prod(labels[name] for name in row)))
     return found

@@ -121,7 +121,8 @@ class PoolEngine:
         return await self._members.ask("", lambda r: r.engine.token_counts(texts))
 
     async def load(self) -> Load:
-        """The sum of what the replicas say; of caches the mean. Never raises."""
+        """The sum of what the replicas say; of caches the mean. How much they hold in all is
+        known if every replica tells it. Never raises."""
         try:
             await self.connect()
         except (EngineError, UsageError):
@@ -135,8 +136,10 @@ class PoolEngine:
             for replica in self._members.fit:
                 tasks.start_soon(ask, replica.engine)
         caches = [one.cache for one in found if one.cache is not None]
+        held = [one.kv_tokens for one in found]
         return Load(_sum(one.running for one in found), _sum(one.waiting for one in found),
-                    sum(caches) / len(caches) if caches else None)
+                    sum(caches) / len(caches) if caches else None,
+                    None if None in held else _sum(held))
 
     async def aclose(self) -> None:
         """Close all connections."""
