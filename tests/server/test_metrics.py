@@ -22,7 +22,7 @@ from plait.testing import Play, ScriptedEngine, run_virtual
 from plait.trace import Trace, measure
 from plait.version import VERSION
 from tests.server.watched import about, answered, play
-from tests.woven import weaver
+from tests.woven import Rambler, weaver
 
 
 class Samples:
@@ -128,7 +128,7 @@ def test_what_goes_on_is_seen_while_it_goes_on_and_a_client_that_leaves_is_count
 
 def test_calls_that_the_runtime_closes_are_no_clients_that_left() -> None:
     metrics = GatewayMetrics()
-    watched(metrics, engine=ScriptedEngine(weaver, every=0.1))
+    watched(metrics, engine=Rambler(every=0.1))
     causes = Samples(metrics).values("upstream_cancelled_total", "cause")
     assert causes == {"runtime": 3}  # the format ends two threads and the outlines
 

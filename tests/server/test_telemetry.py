@@ -29,7 +29,7 @@ from plait.solve import Runtime, solve
 from plait.testing import Play, ScriptedEngine, run_virtual
 from plait.trace import Trace
 from tests.server.watched import about, answered
-from tests.woven import weaver
+from tests.woven import Rambler, weaver
 
 SECOND = 1_000_000_000
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -117,7 +117,7 @@ def test_names_kinds_and_numbers_are_those_of_the_conventions() -> None:
     info = about(session="talk", temperature=0.5, key="alice", seed=7)
 
     async def main() -> None:
-        await answered([seen.watcher], info, ScriptedEngine(weaver, every=0.5))
+        await answered([seen.watcher], info, Rambler(every=0.5))
 
     run_virtual(main)
     (run,) = seen.of("invoke_workflow")

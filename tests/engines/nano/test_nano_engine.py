@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import anyio
@@ -125,8 +126,16 @@ def test_a_loop_that_went_away_with_its_streams_is_survived(engine: NanoEngine) 
 
 @pytest.mark.anyio
 async def test_closing_fails_open_streams_and_the_engine_can_be_used_again(
-    engine: NanoEngine,
+    engine: NanoEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    step = Batch.step
+
+    def slowly(self: Batch) -> None:  # or all would be written before it is closed
+        time.sleep(0.02)
+        step(self)
+
+    monkeypatch.setattr(Batch, "step", slowly)
+
     async def close_while_reading() -> None:
         async with engine.stream(Prompt(ids=PREFIX), MANY) as stream:
             await engine.aclose()
