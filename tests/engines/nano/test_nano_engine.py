@@ -130,9 +130,9 @@ async def test_closing_fails_open_streams_and_the_engine_can_be_used_again(
 ) -> None:
     step = Batch.step
 
-    def slowly(self: Batch) -> None:  # or all would be written before it is closed
+    def slowly(self: Batch) -> object:  # or all would be written before it is closed
         time.sleep(0.02)
-        step(self)
+        return step(self)
 
     monkeypatch.setattr(Batch, "step", slowly)
 
