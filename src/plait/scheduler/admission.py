@@ -122,6 +122,7 @@ class Limiter:
         self._others: deque[int] = deque(maxlen=READINGS)
         self._room: float | None = None
         self._queued = False
+        self._heard: Load | None = None
         self._cache: float | None = None
         self._capacity: int | None = None
         self._best_first_token = float("inf")
@@ -196,7 +197,11 @@ class Limiter:
             self.pace.wrote(tokens, self._running + min(self._others, default=0))
 
     def heard(self, load: Load) -> None:
-        """The engine says how busy it is."""
+        """The engine says how busy it is. Every run with branches passes on what it hears; one
+        reading that several of them were given counts once."""
+        if load is self._heard:
+            return
+        self._heard = load
         waiting = load.waiting or 0
         if load.running is not None:
             self._others.append(max(0, load.running + waiting - self._running))
