@@ -206,6 +206,18 @@ def test_streams_of_others_count_if_several_readings_show_them() -> None:
     assert run_virtual(main) == [9, 9, 0, 0, 0, 9]
 
 
+def test_a_reading_that_several_runs_pass_on_counts_once() -> None:
+    async def main() -> list[int]:
+        limiter = Limiter()
+        seen = []
+        for load in (Load(running=0), *[Load(running=9)] * READINGS):
+            limiter.heard(load)
+            seen.append(limiter.look().streams)
+        return seen
+
+    assert run_virtual(main) == [0] * (1 + READINGS)
+
+
 def test_step_times_are_learned_from_streams_that_come_and_go() -> None:
     async def main() -> Step:
         pace = Pace()
