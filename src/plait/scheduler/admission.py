@@ -50,6 +50,7 @@ NEWEST = 0.1
 """How much the newest stream counts in the mean length of streams."""
 FULL = Verdict(False, "")
 FIRST = Verdict(True, "")
+FURTHER = Verdict(False, "the engine queues, and other requests have not begun or have less left")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,11 @@ class Slot:
 
 @dataclass(slots=True)
 class _Owner:
-    """A request that has streams. ``queue``: those that wait, in their order."""
+    """A request that has streams. ``queue``: those that wait, in their order; ``began``: one has
+    run already."""
 
     running: int = 0
+    began: bool = False
     queue: list[Slot] = field(default_factory=list)
 
 
@@ -240,8 +243,11 @@ class Limiter:
         """May a stream of ``owner`` run now? The one place that asks `admit`."""
         if self._running >= int(self._limit):
             return FULL
-        if owner.running == 0 or self.branching == "eager":
+        if self.branching == "eager":
             return FIRST
+        if owner.running == 0:
+            full = self._room is not None and self._running >= self._room
+            return FURTHER if full and owner.began and self.branching == "load" else FIRST
         if self.branching == "off":
             return Verdict(False, "branches are switched off")
         claim = slot.claim
@@ -254,7 +260,8 @@ class Limiter:
         """Let run what may: first streams of requests, then branches."""
         while self._waiting and self._running < int(self._limit):
             queues = self._queues.values()
-            owner = next((o for o in queues if o.running == 0), None) or next(
+            idle = [o for o in queues if o.running == 0 and self._judge(o, o.queue[0]).runs]
+            owner = min(idle, key=self._rank, default=None) or next(
                 (o for o in queues if self._judge(o, o.queue[0]).runs), None)
             if owner is None:
                 return
@@ -265,11 +272,16 @@ class Limiter:
             self._take(owner, slot)
             slot.event.set()
 
+    def _rank(self, owner: _Owner) -> tuple[bool, int]:
+        """Of requests that have no stream: who has not begun, then who has the fewest left."""
+        return (owner.began, len(owner.queue)) if self.branching == "load" else (False, 0)
+
     def _take(self, owner: _Owner, slot: Slot) -> None:
         shared = 0 if owner.running else slot.claim.shared
         slot.memory = slot.claim.tokens + shared + int(self._length)
         self._memory += slot.memory
         owner.running += 1
+        owner.began = True
         self._running += 1
 
     def _dequeue(self, owner: _Owner, slot: Slot) -> None:
