@@ -2,15 +2,22 @@
 
 A slot is held by a running stream, never by a thread that waits for its children, so a full
 limiter cannot deadlock a tree of threads. A request's first stream comes before anybody's
-*branches*, the streams beside it; both go round between requests: with two requests waiting, each
-gets every second slot, however many threads it has. Within a request they go by the thread's place
-in the tree, as one thread would have written them, so that what cannot run side by side runs one
-after the other in that order.
+*branches*, the streams beside it. Of requests that have no stream, those come first that never had
+one, then those of which the fewest streams wait: the shortest remaining time first, which gets the
+most requests done in time where not all can be; who has most left waits longest. Branches go round
+between requests, and where they are not started by load, all streams do: with two requests
+waiting, each gets every second slot, however many threads it has. Within a request they go by the
+thread's place in the tree, as one thread would have written them, so that what cannot run side by
+side runs one after the other in that order.
+
+A request that has begun does not queue at the engine either: while that queues, and our own
+streams are as many as it works on, its next stream waits here. So who is new waits for streams that
+end, not for requests that do. (Requests that never pause, one stream each, cannot be put back.)
 
 A branch needs more than a slot: `plait.policy.admit` has to find that it is worth what it costs
 the others. It is asked for every stream anew, and again whenever a stream ends or the engine has
-said how busy it is; a branch that is held back waits, and runs at the latest when its request has
-no other stream. What `admit` looks at is smoothed, since it comes late and shows moments: step
+said how busy it is; a branch that is held back waits, and becomes its request's next stream when
+that has no other. What `admit` looks at is smoothed, since it comes late and shows moments: step
 times by `Pace`; streams of others as the least of the last `READINGS`; the engine's room by
 additive increase while it has no queue. It is cut only where two readings running show a queue:
 one that is gone at the next look is how a server takes new streams in.
