@@ -36,7 +36,7 @@ def test_slots_go_round_between_requests() -> None:
 
 def test_by_load_who_is_new_comes_first_and_then_who_has_least_left() -> None:
     order = order_of(Limiter(start=1, ceiling=1), ["big"] * 4 + ["small"] * 3 + ["new"])
-    assert order == ["big", "small", "new", "small", "small", "big", "big", "big"]
+    assert order == ["big", "new", "small", "small", "small", "big", "big", "big"]
 
 
 def test_a_cancelled_waiter_leaves_no_trace() -> None:

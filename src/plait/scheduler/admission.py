@@ -3,12 +3,12 @@
 A slot is held by a running stream, never by a thread that waits for its children, so a full
 limiter cannot deadlock a tree of threads. A request's first stream comes before anybody's
 *branches*, the streams beside it. Of requests that have no stream, those come first that never had
-one, then those of which the fewest streams wait: the shortest remaining time first, which gets the
-most requests done in time where not all can be; who has most left waits longest. Branches go round
-between requests, and where they are not started by load, all streams do: with two requests
-waiting, each gets every second slot, however many threads it has. Within a request they go by the
-thread's place in the tree, as one thread would have written them, so that what cannot run side by
-side runs one after the other in that order.
+one, and among equals those of which the fewest streams wait: the shortest remaining time first,
+which gets most requests done in time where not all can be; who has most left waits longest.
+Branches go round between requests, and where they are not started by load, all streams do: with two
+requests waiting, each gets every second slot, however many threads it has. Within a request they go
+by the thread's place in the tree, as one thread would have written them, so that what cannot run
+side by side runs one after the other in that order.
 
 A request that has begun does not queue at the engine either: while that queues, and our own
 streams are as many as it works on, its next stream waits here. So who is new waits for streams that
@@ -280,7 +280,7 @@ class Limiter:
             slot.event.set()
 
     def _rank(self, owner: _Owner) -> tuple[bool, int]:
-        """Of requests that have no stream: who has not begun, then who has the fewest left."""
+        """Of requests that have no stream: who has not begun, and of them who has least left."""
         return (owner.began, len(owner.queue)) if self.branching == "load" else (False, 0)
 
     def _take(self, owner: _Owner, slot: Slot) -> None:
