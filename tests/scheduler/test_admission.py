@@ -9,9 +9,9 @@ from plait.scheduler.live import LiveGate
 from plait.testing import run_virtual
 
 
-def test_slots_go_round_between_requests() -> None:
+def order_of(limiter: Limiter, owners: list[str]) -> list[str]:
+    """Whose streams run, one after the other, if they all come at once."""
     async def main() -> list[str]:
-        limiter = Limiter(start=1)
         order: list[str] = []
 
         async def stream(owner: str) -> None:
@@ -21,12 +21,22 @@ def test_slots_go_round_between_requests() -> None:
             limiter.release(slot)
 
         async with anyio.create_task_group() as tasks:
-            for owner in ["big"] * 4 + ["small"] * 2:
+            for owner in owners:
                 tasks.start_soon(stream, owner)
                 await anyio.lowlevel.checkpoint()
         return order
 
-    assert run_virtual(main) == ["big", "big", "small", "big", "small", "big"]
+    return run_virtual(main)
+
+
+def test_slots_go_round_between_requests() -> None:
+    order = order_of(Limiter(start=1, ceiling=1, branching="eager"), ["big"] * 4 + ["small"] * 2)
+    assert order == ["big", "big", "small", "big", "small", "big"]
+
+
+def test_by_load_who_is_new_comes_first_and_then_who_has_least_left() -> None:
+    order = order_of(Limiter(start=1, ceiling=1), ["big"] * 4 + ["small"] * 3 + ["new"])
+    assert order == ["big", "new", "small", "small", "small", "big", "big", "big"]
 
 
 def test_a_cancelled_waiter_leaves_no_trace() -> None:

@@ -194,6 +194,32 @@ def test_a_queue_at_the_engine_stops_branches_until_it_is_gone() -> None:
     assert run_virtual(main) == [False, True]
 
 
+def test_a_request_that_has_begun_does_not_queue_at_the_engine_but_a_new_one_does() -> None:
+    async def main() -> list[str]:
+        limiter, order = Limiter(), []
+        slots = [await limiter.acquire(name) for name in ("a", "b")]
+        for _ in range(2):
+            limiter.heard(Load(running=1, waiting=1))
+
+        async def further(owner: str) -> None:
+            await limiter.acquire(owner)
+            order.append(owner)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(further, "a")  # held back as a branch
+            await anyio.sleep(1)
+            limiter.release(slots[0])  # "b" alone is what the engine works on
+            await anyio.sleep(1)
+            await limiter.acquire("new")
+            order.append("new")
+            for _ in range(2):  # no queue: its room grows
+                limiter.heard(Load(running=2, waiting=0))
+            await anyio.sleep(1)
+        return order
+
+    assert run_virtual(main) == ["new", "a"]
+
+
 def test_streams_of_others_count_if_several_readings_show_them() -> None:
     async def main() -> list[int]:
         limiter = Limiter()
@@ -204,6 +230,18 @@ def test_streams_of_others_count_if_several_readings_show_them() -> None:
         return seen
 
     assert run_virtual(main) == [9, 9, 0, 0, 0, 9]
+
+
+def test_a_reading_that_several_runs_pass_on_counts_once() -> None:
+    async def main() -> list[int]:
+        limiter = Limiter()
+        seen = []
+        for load in (Load(running=0), *[Load(running=9)] * READINGS):
+            limiter.heard(load)
+            seen.append(limiter.look().streams)
+        return seen
+
+    assert run_virtual(main) == [0] * (1 + READINGS)
 
 
 def test_step_times_are_learned_from_streams_that_come_and_go() -> None:

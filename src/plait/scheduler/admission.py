@@ -2,15 +2,22 @@
 
 A slot is held by a running stream, never by a thread that waits for its children, so a full
 limiter cannot deadlock a tree of threads. A request's first stream comes before anybody's
-*branches*, the streams beside it; both go round between requests: with two requests waiting, each
-gets every second slot, however many threads it has. Within a request they go by the thread's place
-in the tree, as one thread would have written them, so that what cannot run side by side runs one
-after the other in that order.
+*branches*, the streams beside it. Of requests that have no stream, those come first that never had
+one, and among equals those of which the fewest streams wait: the shortest remaining time first,
+which gets most requests done in time where not all can be; who has most left waits longest.
+Branches go round between requests, and where they are not started by load, all streams do: with two
+requests waiting, each gets every second slot, however many threads it has. Within a request they go
+by the thread's place in the tree, as one thread would have written them, so that what cannot run
+side by side runs one after the other in that order.
+
+A request that has begun does not queue at the engine either: while that queues, and our own
+streams are as many as it works on, its next stream waits here. So who is new waits for streams that
+end, not for requests that do. (Requests that never pause, one stream each, cannot be put back.)
 
 A branch needs more than a slot: `plait.policy.admit` has to find that it is worth what it costs
 the others. It is asked for every stream anew, and again whenever a stream ends or the engine has
-said how busy it is; a branch that is held back waits, and runs at the latest when its request has
-no other stream. What `admit` looks at is smoothed, since it comes late and shows moments: step
+said how busy it is; a branch that is held back waits, and becomes its request's next stream when
+that has no other. What `admit` looks at is smoothed, since it comes late and shows moments: step
 times by `Pace`; streams of others as the least of the last `READINGS`; the engine's room by
 additive increase while it has no queue. It is cut only where two readings running show a queue:
 one that is gone at the next look is how a server takes new streams in.
@@ -50,6 +57,7 @@ NEWEST = 0.1
 """How much the newest stream counts in the mean length of streams."""
 FULL = Verdict(False, "")
 FIRST = Verdict(True, "")
+FURTHER = Verdict(False, "the engine queues, and other requests have not begun or have less left")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +104,11 @@ class Slot:
 
 @dataclass(slots=True)
 class _Owner:
-    """A request that has streams. ``queue``: those that wait, in their order."""
+    """A request that has streams. ``queue``: those that wait, in their order; ``began``: one has
+    run already."""
 
     running: int = 0
+    began: bool = False
     queue: list[Slot] = field(default_factory=list)
 
 
@@ -122,6 +132,7 @@ class Limiter:
         self._others: deque[int] = deque(maxlen=READINGS)
         self._room: float | None = None
         self._queued = False
+        self._heard: Load | None = None
         self._cache: float | None = None
         self._capacity: int | None = None
         self._best_first_token = float("inf")
@@ -196,7 +207,11 @@ class Limiter:
             self.pace.wrote(tokens, self._running + min(self._others, default=0))
 
     def heard(self, load: Load) -> None:
-        """The engine says how busy it is."""
+        """The engine says how busy it is. Every run with branches passes on what it hears; one
+        reading that several of them were given counts once."""
+        if load is self._heard:
+            return
+        self._heard = load
         waiting = load.waiting or 0
         if load.running is not None:
             self._others.append(max(0, load.running + waiting - self._running))
@@ -235,8 +250,11 @@ class Limiter:
         """May a stream of ``owner`` run now? The one place that asks `admit`."""
         if self._running >= int(self._limit):
             return FULL
-        if owner.running == 0 or self.branching == "eager":
+        if self.branching == "eager":
             return FIRST
+        if owner.running == 0:
+            full = self._room is not None and self._running >= self._room
+            return FURTHER if full and owner.began and self.branching == "load" else FIRST
         if self.branching == "off":
             return Verdict(False, "branches are switched off")
         claim = slot.claim
@@ -249,7 +267,8 @@ class Limiter:
         """Let run what may: first streams of requests, then branches."""
         while self._waiting and self._running < int(self._limit):
             queues = self._queues.values()
-            owner = next((o for o in queues if o.running == 0), None) or next(
+            idle = [o for o in queues if o.running == 0 and self._judge(o, o.queue[0]).runs]
+            owner = min(idle, key=self._rank, default=None) or next(
                 (o for o in queues if self._judge(o, o.queue[0]).runs), None)
             if owner is None:
                 return
@@ -260,11 +279,16 @@ class Limiter:
             self._take(owner, slot)
             slot.event.set()
 
+    def _rank(self, owner: _Owner) -> tuple[bool, int]:
+        """Of requests that have no stream: who has not begun, and of them who has least left."""
+        return (owner.began, len(owner.queue)) if self.branching == "load" else (False, 0)
+
     def _take(self, owner: _Owner, slot: Slot) -> None:
         shared = 0 if owner.running else slot.claim.shared
         slot.memory = slot.claim.tokens + shared + int(self._length)
         self._memory += slot.memory
         owner.running += 1
+        owner.began = True
         self._running += 1
 
     def _dequeue(self, owner: _Owner, slot: Slot) -> None:
