@@ -184,10 +184,13 @@ async def test_a_server_that_moves_idle_slots_out_of_its_memory_is_left_alone(
     server = start_llamacpp(
         exact_file, "--exact", "--slots", "8", "--unified", "--save", str(tmp_path))
     async with engine_at(server.url) as engine:
-        for n in range(4):
+        for n in range(16):  # on a busy machine some copies are not worth a try
             await fork(engine, 4, f"{n} {TRUNK}")
-        assert engine._forks is not None
-        assert engine._forks._off_until > anyio.current_time()
+            assert engine._forks is not None
+            if engine._forks._off_until > anyio.current_time():
+                break
+        else:
+            pytest.fail("copies that the server does not use are made again and again")
         _, texts = await fork(engine, 4)
     assert texts == await plain(server.url, 4)
     server.stop()
