@@ -56,7 +56,7 @@ async def test_a_parallel_chat_has_one_answer_and_the_usage_of_all_calls(client,
 async def test_the_plait_object_chooses_the_method(client, served) -> None:
     await client.chat.completions.create(
         model="tiny", messages=ASK, extra_body={"plait": {"method": "explore", "attempts": 3}})
-    assert served.upstream.calls.started >= 3
+    assert served.upstream.calls.started >= 2  # of three: two that agree are enough
 
 
 async def test_a_stream_has_the_text_and_the_usage(client) -> None:

@@ -103,10 +103,10 @@ async def kill_busiest(
 
 
 def in_a_text(trace: Trace) -> bool:
-    """Has a stream of this run brought something, and is it to bring more?"""
+    """Has a child's stream of this run brought something, and is it to bring more?"""
     open_: set[str] = set()
     for event in trace.events:
-        if isinstance(event, Wrote):
+        if isinstance(event, Wrote) and event.thread != "0":
             open_.add(event.thread)
         elif isinstance(event, Answered):
             open_.discard(event.thread)
