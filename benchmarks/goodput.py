@@ -302,16 +302,17 @@ def _row(*cells: str) -> str:
 
 def _against(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], alone: dict[str, float]
              ) -> str:
-    """The difference of the goodputs, and their ratio."""
+    """The difference of the goodputs, and their ratio, where the other is not next to none."""
     good = [(goodput(a, alone), goodput(b, alone)) for a, b in pairs]
-    ratio = sum(a for a, _ in good) / max(1e-9, sum(b for _, b in good))
-    return f"{interval([a - b for a, b in good])}, {ratio:.2f} times"
+    ours, theirs = sum(a for a, _ in good), sum(b for _, b in good)
+    ratio = f", {ours / theirs:.2f} times" if theirs > ours / 10 else ""
+    return f"{interval([a - b for a, b in good])}{ratio}"
 
 
 def _median(seconds: Sequence[float | None]) -> str:
     """What came too late to be answered counts as the latest."""
     middle = median(float("inf") if s is None else s for s in seconds)
-    return f"{middle:.2f} s"
+    return "not ended" if middle == float("inf") else f"{middle:.2f} s"
 
 
 @contextmanager
