@@ -41,7 +41,7 @@ bench: $(VENV)/.installed  ## docs/benchmarks.md: engine, runtime overhead, eage
 	@$(BIN)/python -m benchmarks.engine
 	@$(BIN)/python -m benchmarks.threads
 	@$(BIN)/python -m benchmarks.eager
-	@$(BIN)/python -m benchmarks.countdown
+	@$(BIN)/python -m benchmarks.forked
 
 bench-gateway: $(VENV)/.installed-dev  ## the gateway beside others: conformance, cost, load (20 minutes)
 	@$(PIP) psutil

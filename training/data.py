@@ -10,33 +10,38 @@ Problems with `is_held_out` never appear as the problem of a document.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
 import numpy as np
 from tokenizers import Tokenizer
 
+from plait.puzzles import sheet, sheet_trace
 from plait.puzzles.countdown import Problem, draw, is_held_out, operations
 from plait.puzzles.countdown_text import child_prompt, render
 from plait.puzzles.countdown_trace import (
+    CALLING,
+    LOOK,
+    Trace,
     apr_calls,
     apr_final,
     apr_joined,
-    outlines,
+    quick_look,
     search3,
     sequential4,
-    thread_header,
-    threads,
-    threads_joined,
-    woven_final,
 )
+from plait.puzzles.sheet import Sheet
+from plait.puzzles.sheet_text import render as render_sheet
 from training.tokenizer import BOS, EOS
 
 Piece = tuple[str, bool, int]
 """Text, whether the model writes it, and its branch."""
 
-SHARES = {"s3": 0.50, "apr_call": 0.15, "apr_join": 0.11, "sequential": 0.14, "woven": 0.10}
+SHARES = {
+    "s3": 0.12, "apr_call": 0.14, "apr_join": 0.06, "sequential": 0.23, "sheet": 0.17,
+    "sheet_woven": 0.18, "recall": 0.06, "copy": 0.04,
+}
 """Share of the tokens that each kind of document gets."""
 
 
@@ -96,23 +101,41 @@ def _search3(random: Random) -> list[Piece]:
 _TIERS4 = {"natural": 0.4, "hard": 0.3, "unsolvable": 0.3}
 
 
-def _apr_call(random: Random) -> list[Piece]:
+def _looked(random: Random) -> tuple[Problem, int, Trace]:
+    """A problem, how many operations an APR parent tries itself, and that look. Now and then it
+    tries none, for runs in which the fork is forced."""
     problem = _fresh(random, 4, _TIERS4)
-    return [(render(problem, "apr"), False, 0), (apr_calls(problem), True, 0)]
+    if random.random() < 0.15:
+        return problem, 0, Trace("\n", None)
+    return problem, LOOK, quick_look(problem)
+
+
+def _apr_call(random: Random) -> list[Piece]:
+    """The parent's quick look, and its calls where that found nothing."""
+    problem, look, tried = _looked(random)
+    prompt: Piece = (render(problem, "apr"), False, 0)
+    if tried.path is not None:
+        return [prompt, (tried.text, True, 0)]
+    calls = apr_calls(problem, look)
+    if not look:  # a forced fork: the first words are not the model's own
+        return [prompt, (tried.text + CALLING, False, 0), (calls.removeprefix(CALLING), True, 0)]
+    return [prompt, (tried.text + calls, True, 0)]
 
 
 def _apr_join(random: Random) -> list[Piece]:
-    problem = _fresh(random, 4, _TIERS4)
-    everyone = range(len(operations(problem.numbers)))
-    whole = apr_joined(problem)
+    problem, look, tried = _looked(random)
+    if tried.path is not None:
+        return _apr_join(random)
+    everyone = range(len(operations(problem.numbers)) - look)
+    whole = apr_joined(problem, look=look)
     present = set(everyone)
-    if whole.path is not None and random.random() < 0.6:
-        goals = [k for k in everyone if apr_joined(problem, {k}).path is not None]
+    if whole.path is not None and random.random() < 0.75:  # some unfinished: siblings were enough
+        goals = [k for k in everyone if apr_joined(problem, {k}, look).path is not None]
         keep = random.random()
         present = {k for k in everyone if random.random() < keep} | {random.choice(goals)}
-    joined = apr_joined(problem, present)
-    return [(render(problem, "apr"), False, 0), ("\n", True, 0), (joined.text, False, 0),
-            (apr_final(problem, joined.path), True, 0)]
+    joined = apr_joined(problem, present, look)
+    return [(render(problem, "apr"), False, 0), (tried.text, bool(look), 0),
+            (joined.text, False, 0), (apr_final(problem, joined.path), True, 0)]
 
 
 def _sequential(random: Random) -> list[Piece]:
@@ -120,15 +143,74 @@ def _sequential(random: Random) -> list[Piece]:
     return [(render(problem, "sequential"), False, 0), (sequential4(problem).text, True, 0)]
 
 
-def _woven(random: Random) -> list[Piece]:
-    problem = _fresh(random, 3, {"natural": 0.75, "unsolvable": 0.25})
-    written = threads(problem)
-    joined = threads_joined(written)
-    pieces = [(render(problem, "threadweaver"), False, 0), (outlines(problem), True, 0)]
-    for n, trace in enumerate(written, start=1):
-        pieces += [(thread_header(n), False, n), (trace.text, True, n)]
-    last = len(written) + 1
-    return [*pieces, (joined.text, False, last), (woven_final(joined.path), True, last)]
+_WIDTHS = {1: 9, 2: 8, 3: 6, 4: 4, 5: 2, 6: 2, 7: 1, 8: 2, 10: 1, 12: 1, 14: 1, 15: 1, 16: 2}
+"""How often each width is drawn: a wide sheet has as many tokens as ten narrow ones."""
+
+
+def _fresh_sheet(random: Random) -> Sheet:
+    while True:
+        width = random.choices(list(_WIDTHS), list(_WIDTHS.values()))[0]
+        shortest = random.choice((1, 1, 1, 2, 3, 4, 5))
+        made = sheet.draw(random, width, range(shortest, shortest + random.choice((1, 2, 4))))
+        if len(made.lines) <= sheet.LINES and not sheet.is_held_out(made):
+            first = random.randint(0, sheet.LINES - len(made.lines))  # late names need practice too
+            return made.renamed(random.choice((0, first)))
+
+
+def _sheet(random: Random) -> list[Piece]:
+    made = _fresh_sheet(random)
+    return [(render_sheet(made, "sequential"), False, 0), (sheet_trace.sequential(made), True, 0)]
+
+
+def _sheet_woven(random: Random) -> list[Piece]:
+    made = _fresh_sheet(random)
+    prompt: Piece = (render_sheet(made, "threadweaver"), False, 0)
+    if made.width == 1:
+        return [prompt, (sheet_trace.alone(made), True, 0)]
+    written = sheet_trace.threads(made)
+    return [prompt, (sheet_trace.outlines(made), True, 0),
+            *_branches(written), (sheet_trace.joined(written), False, len(written) + 1),
+            (sheet_trace.final(made), True, len(written) + 1)]
+
+
+def _recall(random: Random) -> list[Piece]:
+    """Values behind names and names behind numbers, then each asked for again in another order.
+
+    Not a task of its own: looking something up by its name far back is a small part of a sheet,
+    and models find out how to much sooner where it is all there is to do.
+    """
+    count = random.randint(4, 40)
+    first = random.randint(0, sheet.LINES - count)
+    values = {f"{sheet.name(first + k)}:": str(random.randint(1, 199)) for k in range(count)}
+    starts = {f"\n{k}:": f"{sheet.name(random.randrange(sheet.LINES))}="
+              for k in range(1, random.randint(2, sheet.WIDTHS[-1] + 1))}
+    pairs = [*values.items(), *(starts.items() if random.random() < 0.5 else ())]
+    pieces: list[Piece] = []
+    for ours in (False, True):
+        random.shuffle(pairs)
+        between = random.choice("\n;=")
+        for name, value in pairs:
+            pieces += [(name, False, 0), (value, ours, 0), (between, False, 0)]
+    return pieces
+
+
+def _copy(random: Random) -> list[Piece]:
+    """A row of names and numbers, and the same row again.
+
+    Every token of the second row is found by looking for what stood before it in the first. That
+    is the quickest way to learn to look things up: a few minutes of nothing else
+    ([Olsson et al. 2022](https://arxiv.org/abs/2209.11895), induction heads).
+    """
+    row = "".join(
+        f"{sheet.name(random.randrange(sheet.LINES))}{random.choice('=:')}{random.randint(1, 199)}"
+        for _ in range(random.randint(2, 30)))
+    return [(row, False, 0), (row, True, 0)]
+
+
+def _branches(written: Sequence[str]) -> Iterator[Piece]:
+    for n, text in enumerate(written, start=1):
+        yield sheet_trace.thread_header(n), False, n
+        yield text, True, n
 
 
 WRITERS: dict[str, Callable[[Random], list[Piece]]] = {
@@ -136,7 +218,10 @@ WRITERS: dict[str, Callable[[Random], list[Piece]]] = {
     "apr_call": _apr_call,
     "apr_join": _apr_join,
     "sequential": _sequential,
-    "woven": _woven,
+    "sheet": _sheet,
+    "sheet_woven": _sheet_woven,
+    "recall": _recall,
+    "copy": _copy,
 }
 
 
@@ -152,7 +237,7 @@ def encode(tokenizer: Tokenizer, kind: str, pieces: list[Piece], cap: int) -> Do
         branch += [where] * len(piece)
     if not pieces[-1][2]:
         ids.append(tokenizer.token_to_id(EOS))
-        loss.append(True)
+        loss.append(pieces[-1][1])
         branch.append(0)
     return Document(kind, ids[:cap], loss[:cap], branch[:cap])
 
@@ -168,7 +253,7 @@ def collate(documents: list[Document], pad: int) -> Batch:
         branch[row, : len(d.ids)] = d.branch
     kind = documents[0].kind
     tokens = sum(len(d.ids) for d in documents)
-    return Batch(kind, ids, loss, branch if kind == "woven" else None, tokens)
+    return Batch(kind, ids, loss, branch if branch.any() else None, tokens)
 
 
 class Stream:
@@ -185,7 +270,8 @@ class Stream:
         return self
 
     def __next__(self) -> Batch:
-        kind = min(self.shares, key=lambda k: self._given[k] / self.shares[k])
+        kind = min((k for k in self.shares if self.shares[k]),
+                   key=lambda k: self._given[k] / self.shares[k])
         if not self._ready[kind]:
             self._fill(kind)
         batch = self._ready[kind].pop()
@@ -199,7 +285,7 @@ class Stream:
             self._given = dict.fromkeys(self.shares, 1.0)
 
     def _fill(self, kind: str) -> None:
-        count = 20 if kind == "sequential" else 80
+        count = 20 if kind in ("sequential", "sheet", "sheet_woven") else 80
         documents = sorted(
             (encode(self.tokenizer, kind, WRITERS[kind](self.random), self.cap)
              for _ in range(count)),

@@ -21,20 +21,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from plait.puzzles import sheet_trace
 from plait.puzzles.countdown import Problem, generate, operations
 from plait.puzzles.countdown_text import child_prompt, render
 from plait.puzzles.countdown_trace import (
     apr_calls,
     apr_final,
     apr_joined,
-    outlines,
+    quick_look,
     search3,
     sequential4,
-    thread_header,
-    threads,
-    threads_joined,
-    woven_final,
 )
+from plait.puzzles.sheet import generate as generate_sheets
+from plait.puzzles.sheet_text import render as render_sheet
 from training.export import WEIGHTS, read
 from training.tokenizer import BOS, load
 
@@ -49,18 +48,19 @@ def texts() -> list[str]:
     (four,) = islice(generate(41, 4, "hard", held_out=True), 1)
     move = operations(four.numbers)[2]
     child = Problem(four.target, move.state)
-    joined = apr_joined(four)
-    trunk = render(three, "threadweaver") + outlines(three)
-    written = threads(three)
-    woven = threads_joined(written)
+    look, joined = quick_look(four).text, apr_joined(four)
+    (chains,) = islice(generate_sheets(41, 4, held_out=True), 1)
+    trunk = render_sheet(chains, "threadweaver") + sheet_trace.outlines(chains)
+    written = sheet_trace.threads(chains)
     return [
         render(three, "sequential") + search3(three).text,
         child_prompt(child, (move.text,), 2) + search3(child, (move.text,)).text,
-        render(four, "apr") + apr_calls(four),
-        f"{render(four, 'apr')}\n{joined.text}{apr_final(four, joined.path)}",
+        render(four, "apr") + look + apr_calls(four),
+        render(four, "apr") + look + joined.text + apr_final(four, joined.path),
         render(four, "sequential") + sequential4(four).text,
-        trunk + thread_header(2) + written[1].text,
-        trunk + woven.text + woven_final(woven.path),
+        render_sheet(chains, "sequential") + sheet_trace.sequential(chains),
+        trunk + sheet_trace.thread_header(2) + written[1],
+        trunk + sheet_trace.joined(written) + sheet_trace.final(chains),
     ]
 
 

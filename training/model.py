@@ -133,6 +133,13 @@ class Nano(nn.Module):
         table = torch.stack([*waves, n / 100 - 1], 1) * 0.03
         self.embed_tokens.weight[tokens, : table.shape[1]] = table
 
+    @torch.no_grad()
+    def place_sums(self, tokens: dict[int, tuple[int, int]]) -> None:
+        """Start the embeddings of tokens that are made of two as the sums of theirs."""
+        weight = self.embed_tokens.weight
+        for token, (first, second) in tokens.items():
+            weight[token] = weight[first] + weight[second]
+
     def hidden(self, ids: Tensor, branch: Tensor | None = None) -> Tensor:
         positions, mask = torch.arange(ids.shape[1]), None
         if branch is not None:

@@ -20,7 +20,8 @@ NAMES = {
     "sequential": "search of 4 numbers, one thread",
     "apr_call": "APR: calls",
     "apr_join": "APR: answer after the join",
-    "woven": "ThreadWeaver",
+    "sheet": "sheet, one thread",
+    "sheet_woven": "sheet, ThreadWeaver",
 }
 FLOOR = 1e-4
 """Below this share of wrong tokens the logarithmic axis ends."""

@@ -13,9 +13,19 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
+from plait.puzzles import sheet
+
 BOS, EOS, PAD = "<|begin|>", "<|end|>", "<|pad|>"
 
 LARGEST = 199
+
+NAMES = tuple(sheet.name(place) for place in range(sheet.LINES))
+"""The names in a sheet. With the mark behind it a name is one token too: what follows a token is
+easy to look up, what follows two is not."""
+
+CHAINS = sheet.WIDTHS
+"""Numbers of a sheet's chains. At the beginning of a line, in the prompt and in a thread's header,
+a number is one token: a thread finds its chain behind the token that it begins with."""
 
 PHRASES = (
     "Current State: ",
@@ -51,6 +61,12 @@ PHRASES = (
     "</Outline>",
     "<Thread>",
     "</Thread>",
+    "Answer: ",
+    *NAMES[26:],
+    *(name + mark for mark in "=:" for name in NAMES),
+    *(before + f"{n}:" for before in ("<Outline>", "\n") for n in CHAINS),
+    " chain</Outline>\n",
+    "Sheet",
 )
 
 
@@ -74,6 +90,15 @@ def build() -> Tokenizer:
 
 def load(path: Path) -> Tokenizer:
     return Tokenizer.from_file(str(path))
+
+
+def sums(tokenizer: Tokenizer) -> dict[int, tuple[int, int]]:
+    """For each token that is a name with a mark, or a tag with a number: the tokens of both."""
+    made = {name + mark: (name, mark) for mark in "=:" for name in NAMES}
+    made |= {f"<Outline>{n}:": ("<Outline>", str(n)) for n in CHAINS}
+    made |= {f"\n{n}:": (str(n), ":") for n in CHAINS}
+    return {tokenizer.token_to_id(whole): (tokenizer.token_to_id(a), tokenizer.token_to_id(b))
+            for whole, (a, b) in made.items()}
 
 
 def numbers(tokenizer: Tokenizer) -> list[int]:

@@ -28,6 +28,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 import torch.nn.functional as F
+from tokenizers import Tokenizer
 
 from plait.puzzles.countdown import Problem, generate
 from plait.puzzles.countdown_text import render
@@ -37,7 +38,7 @@ from training.decode import greedy
 from training.export import read
 from training.model import Config, Nano
 from training.optimizer import Muon
-from training.tokenizer import BOS, EOS, PAD, build, numbers
+from training.tokenizer import BOS, EOS, PAD, build, load, numbers, sums
 
 RUNS = Path(__file__).parent / "runs"
 DECAY = 0.4
@@ -54,6 +55,22 @@ def losses(model: Nano, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         logits = model.logits(states).float()
     right = (logits.argmax(-1) == targets).sum()
     return F.cross_entropy(logits, targets, reduction="sum"), right
+
+
+@torch.no_grad()
+def begin_from(model: Nano, folder: Path, tokenizer: Tokenizer) -> None:
+    """Take over the weights of the earlier model in ``folder``. Tokens that it does not know keep
+    their start, or start as the sum of two that it does."""
+    known = load(folder / "tokenizer.json").get_vocab()
+    weights = read(folder).state_dict()
+    embed = model.embed_tokens.weight
+    old, new = weights.pop("embed_tokens.weight"), tokenizer.get_vocab()
+    for token, place in new.items():
+        if token in known:
+            embed[place] = old[known[token]]
+    model.load_state_dict(weights, strict=False)
+    fresh = {place for token, place in new.items() if token not in known}
+    model.place_sums({t: pair for t, pair in sums(tokenizer).items() if t in fresh})
 
 
 def pairs(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -81,8 +98,9 @@ class Trainer:
         torch.manual_seed(7)
         self.model = Nano(Config(vocab=self.tokenizer.get_vocab_size()))
         self.model.place_numbers(numbers(self.tokenizer))
+        self.model.place_sums(sums(self.tokenizer))
         if options.start is not None:
-            self.model.load_state_dict(read(options.start).state_dict())
+            begin_from(self.model, options.start, self.tokenizer)
         matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "proj" in n]
         others = [p for n, p in self.model.named_parameters() if "proj" not in n]
         self.muon = Muon(
@@ -177,7 +195,7 @@ class Trainer:
                 random = Random(f"eval/{kind}")
                 rows = [
                     encode(self.tokenizer, kind, WRITERS[kind](random), self.stream.cap)
-                    for _ in range(3 if kind == "sequential" else 8)
+                    for _ in range(8)
                 ]
                 batch = collate(rows, pad)
                 out[kind] = round(int(losses(self.model, batch)[1]) / int(batch.loss.sum()), 4)
@@ -204,8 +222,8 @@ class Trainer:
         since = (self.seen, self.elapsed)
         while not self.finished:
             began = time.perf_counter()
-            for kind, sums in self.one().items():
-                totals[kind] = [a + b for a, b in zip(totals[kind], sums, strict=True)]
+            for kind, counts in self.one().items():
+                totals[kind] = [a + b for a, b in zip(totals[kind], counts, strict=True)]
             took = time.perf_counter() - began
             durations.append(took)
             self.elapsed += min(took, 3 * statistics.median(durations))
@@ -246,7 +264,7 @@ def work(rank: int, options: argparse.Namespace, meeting: str) -> None:
         "gloo", init_method=f"file://{meeting}", rank=rank, world_size=options.workers,
         timeout=timedelta(days=1),
     )
-    Trainer(options, rank).train(save_every=180, eval_every=900)
+    Trainer(options, rank).train(save_every=180, eval_every=600)
     dist.destroy_process_group()
 
 

@@ -58,7 +58,7 @@ async def _decide(
     signals = read_signals(request.question)
     remark = ""
     if protocol == AUTO and method != "sequential":
-        protocol, remark = protocol_of(engine)
+        protocol, remark = protocol_of(engine, request)
         if protocol is None and method == "native":
             raise UsageError(remark)
     if policy not in (None, "auto"):
@@ -68,7 +68,7 @@ async def _decide(
             return decision, remark
         named = replace(decision.plan, method=method or "", protocol=protocol)
         return replace(decision, plan=named), remark
-    plan = choose(engine.capabilities, situation.load, method=method, protocol=protocol)
+    plan = choose(engine.protocols(request), situation.load, method=method, protocol=protocol)
     if method == "native" and plan.method != "native":
         plan = Plan("native", protocol)
     if remark:

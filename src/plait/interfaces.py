@@ -50,7 +50,7 @@ class Capabilities:
     shows_special: bool = True
     """Special tokens stay in the text, as far as it is up to us."""
     protocols: tuple[str, ...] = ()
-    """Wire formats that its model is known to write, the preferred one first."""
+    """Wire formats that its model is known to write; `Engine.protocols` has those for a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,11 @@ class Engine(Protocol):
 
         Raises `EngineError`s, before or in the middle of the stream.
         """
+        ...
+
+    def protocols(self, request: Request) -> Sequence[str]:
+        """Wire formats that its model is known to write for ``request``, the preferred one first;
+        none where it is not known to fork."""
         ...
 
     async def open(self, request: Request, protocol: str | None) -> Opening:

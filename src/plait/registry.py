@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-from plait.core import DEFAULT_WINDOW, Directions, Plan
+from plait.core import DEFAULT_WINDOW, Directions, Plan, Request
 from plait.errors import UsageError
 from plait.interfaces import Engine, Merge, Method, Verifier, WireProtocol
 from plait.merge import Adaptive, Best, Concat, Hierarchical, Synthesize, Vote
@@ -66,9 +66,11 @@ def find_protocol(name: str) -> Known:
     raise UsageError(f"there is no protocol `{name}`", hint=_suggest(name, list(CATALOGUE)))
 
 
-def protocol_of(engine: Engine) -> tuple[str | None, str]:
-    """The wire format that ``engine``'s model is known to write (None: not known), and why."""
-    if known := engine.capabilities.protocols:
+def protocol_of(engine: Engine, request: Request | None = None) -> tuple[str | None, str]:
+    """The wire format that ``engine``'s model is known to write (None: not known), for ``request``
+    if there is one; and why."""
+    known = engine.capabilities.protocols if request is None else engine.protocols(request)
+    if known:
         return known[0], f"the engine says that its model writes {known[0]}"
     if not (found := recognise(engine.model)):
         return None, (f"no wire format is known for the model `{engine.model}`: name one with"

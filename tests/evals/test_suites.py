@@ -17,6 +17,7 @@ from pyarrow import parquet
 from plait import puzzles
 from plait.errors import UsageError
 from plait.evals.datasets import DATASETS
+from plait.evals.puzzle_suites import PUZZLES
 from plait.evals.rows import Hub, fetch, read_rows
 from plait.evals.suites import Choice, describe, load_suite
 
@@ -260,11 +261,23 @@ def test_an_empty_folder_holds_no_data(tmp_path: Path) -> None:
         list(read_rows(tmp_path))
 
 
+def test_sheets_are_a_suite_and_their_tiers_say_how_wide_they_are() -> None:
+    suite = load_suite("sheet", Choice(limit=10))
+    assert [s.group for s in suite.samples] == ["chain", "two", "four", "eight", "sixteen"] * 2
+    for sample in suite.samples:
+        read = puzzles.parse_sheet(sample.question)
+        assert read is not None
+        assert puzzles.sheet.is_held_out(read)
+        assert puzzles.check(sample.question, str(read.answer))
+        assert read.width == dict(zip(PUZZLES["sheet"], (1, 2, 4, 8, 16), strict=True))[
+            sample.group or ""]
+
+
 def test_an_unknown_suite_names_the_nearest() -> None:
     with pytest.raises(UsageError, match="no suite `countdwn`") as caught:
         load_suite("countdwn")
     assert "Did you mean `countdown`?" in caught.value.hint
-    assert {name for name, _, _ in describe()} == {"countdown", *DATASETS}
+    assert {name for name, _, _ in describe()} == {*PUZZLES, *DATASETS}
 
 
 def test_the_hub_is_asked_for_the_files_and_they_are_read(

@@ -28,8 +28,8 @@ from plait.core.events import Appended, Ended, Rewrote, Wrote
 from plait.engines.nano import WEIGHTS, NanoEngine
 from plait.engines.openai import OpenAIEngine
 from plait.interfaces import Engine, Opening
-from plait.puzzles import Problem, generate, parse, render
-from plait.puzzles.countdown_trace import NO_SOLUTION
+from plait.puzzles import countdown, parse_sheet, sheet
+from plait.puzzles.sheet_text import render
 from plait.solve import solve
 from plait.trace import Trace
 from tests.live.conftest import LIVE, Server, python_of, start_llamacpp
@@ -39,17 +39,12 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 HARD = "Make 92 from 46, 39, 29 and 20"
 AS_GOOD_AS_EQUAL = 1e-3
 """How near the two likeliest log-probabilities lie where a server may write another token."""
-
-
-def words(problem: Problem) -> str:
-    return f"Make {problem.target} from {', '.join(map(str, problem.numbers))}"
-
-
 QUESTIONS = {
-    "apr": [words(p) for tier in ("natural", "hard", "unsolvable")
-            for p in islice(generate(51, 4, tier, held_out=True), 3)],
-    "threadweaver": [words(p) for tier in ("natural", "unsolvable")
-                     for p in islice(generate(51, 3, tier, held_out=True), 4)],
+    "apr": [p.words for tier in ("natural", "hard", "unsolvable")
+            for p in islice(countdown.generate(51, 4, countdown.tier_named(tier), held_out=True),
+                            3)],
+    "threadweaver": [s.words for width in (1, 2, 4, 8)
+                     for s in islice(sheet.generate(51, width, held_out=True), 2)],
 }
 
 
@@ -170,13 +165,10 @@ def run(engine: Engine, question: str, protocol: str) -> Ran:
     return Ran(result, before, wrote)
 
 
-def asked(question: str, protocol: str) -> str:
-    """What a server is asked: in ThreadWeaver's format the words of the model's training."""
-    problem = parse(question)
-    assert problem is not None
-    if protocol != "threadweaver":
-        return question
-    return render(problem, "threadweaver").removesuffix("\n")
+def asked(question: str) -> str:
+    """What a server is asked: a sheet goes in the words of the model's training."""
+    found = parse_sheet(question)
+    return question if found is None else render(found, "threadweaver").removesuffix("\n")
 
 
 def apart(server: Server, context: str) -> float:
@@ -228,13 +220,14 @@ def test_a_server_gives_the_answers_of_the_embedded_engine(
     for question in QUESTIONS[protocol]:
         engine = Patient()
         ours = run(engine, question, protocol)
-        theirs = run(OpenAIEngine(f"{server.url}/v1"), asked(question, protocol), protocol)
+        theirs = run(OpenAIEngine(f"{server.url}/v1"), asked(question), protocol)
         forks += theirs.result.forks
         parted = where_they_part(ours, theirs, engine)
         gaps = [apart(server, context) for context in parted if context is not None]
         assert not parted or gaps, "a join differs, but no thread does"
         assert all(gap <= AS_GOOD_AS_EQUAL for gap in gaps), (question, gaps)
         if not parted:
-            said = theirs.result.answer  # ThreadWeaver's is words to plait, not a puzzle's answer
-            assert ours.result.answer == ("no" if said == NO_SOLUTION else said)
+            assert theirs.result.answer is not None
+            assert ours.result.answer in (theirs.result.answer,
+                                          theirs.result.answer.removeprefix("Answer: "))
     assert forks

@@ -1,10 +1,10 @@
 """The first policy: fork where the model can, narrow when the engine is busy."""
 
-from plait.interfaces import Capabilities, Load
+from plait.interfaces import Load
 from plait.policy import choose
 
-FORKS = Capabilities(protocols=("apr", "threadweaver"))
-PLAIN = Capabilities()
+FORKS = ("apr", "threadweaver")
+PLAIN = ()
 IDLE = Load(running=0, waiting=0)
 
 

@@ -1,4 +1,4 @@
-"""A perfect player of countdown as a model: it continues any prompt of a run as training taught.
+"""A perfect player of both games as a model: it continues any prompt of a run as training taught.
 
 What it writes depends on nothing but the text it is given, the runtime's insertions included, so
 a run that goes right shows that training and runtime speak the same language.
@@ -10,24 +10,23 @@ import re
 
 from plait.core import Prompt, Request, Sampling
 from plait.interfaces import Opening
-from plait.puzzles import parse, read_answer, render, understand
+from plait.puzzles import parse_sheet, pose, render, sheet_trace
 from plait.puzzles.countdown import Problem
-from plait.puzzles.countdown_text import Dialect
 from plait.puzzles.countdown_trace import (
+    CALLING,
+    LOOK,
     apr_calls,
     apr_final,
-    outlines,
+    quick_look,
     search3,
     sequential4,
-    threads,
-    woven_final,
 )
 from plait.testing import Play, ScriptedEngine
 
 _STATE = re.compile(r"Current State: (\d+):\[([\d, ]+)\], Operations: \[(.*?)\]")
 _GOAL = re.compile(r"<Goal Reached in Sub Search \d+ at level 1 at Node #0,\d+>\n(.*)\n")
 _HEADER = re.compile(r"\n<Thread>\n(\d+):$")
-_HIT = re.compile(r"<Thread>\n(\d+): .*!</Thread>")
+_ASKED = re.compile(r"\ASheet\n.*?\?", re.DOTALL)
 
 
 def continuation(text: str) -> str:
@@ -35,41 +34,54 @@ def continuation(text: str) -> str:
 
     Raises ValueError for what was never taught.
     """
-    if text.startswith("Make "):
-        return _woven(text)
+    if asked := _ASKED.search(text):
+        return _sheet(text[: asked.end()], text[asked.end() :])
     state = _STATE.search(text)
     if state is None:
         raise ValueError(f"a prompt that training never showed: {text!r}")
     problem = Problem(int(state[1]), tuple(map(int, state[2].split(", "))))
     opening, rest = text[: state.end()], text[state.end() :]
     before = re.findall(r"'(.*?)'", state[3])
-    if rest.endswith("<End Sub Searches>\n") and rest.startswith("\n<Sub Searches>\n"):
-        goals = _GOAL.findall(rest)
-        return apr_final(problem, tuple(goals[0].split(",")) if goals else None)
-    if rest:
-        raise ValueError(f"a context that training never showed: {text!r}")
-    if len(problem.numbers) == 3:
+    if len(problem.numbers) == 3 and not rest:
         return search3(problem, before).text
     if opening == render(problem, "apr"):
-        return apr_calls(problem)
-    if opening == render(problem, "sequential"):
+        return _apr_parent(problem, rest)
+    if opening == render(problem, "sequential") and not rest:
         return sequential4(problem).text
-    raise ValueError(f"a prompt that training never showed: {text!r}")
+    raise ValueError(f"a context that training never showed: {text!r}")
 
 
-def _woven(text: str) -> str:
-    problem = parse(text)
-    assert problem is not None
-    opening = render(problem, "threadweaver")
-    if text == opening:
-        return outlines(problem)
-    if not text.startswith(opening + outlines(problem)):
-        raise ValueError(f"a context that training never showed: {text!r}")
-    written = threads(problem)
-    if header := _HEADER.search(text):
-        return written[int(header[1]) - 1].text
-    hit = _HIT.search(text)
-    return woven_final(written[int(hit[1]) - 1].path if hit else None)
+def _apr_parent(problem: Problem, rest: str) -> str:
+    look = quick_look(problem)
+    if not rest:
+        return look.text + ("" if look.path else apr_calls(problem))
+    if rest == f"\n{CALLING}":
+        return apr_calls(problem, look=0).removeprefix(CALLING)
+    looked = next((n for n, t in ((LOOK, look.text), (0, "\n"))
+                   if rest.startswith(f"{t}<Sub Searches>\n")), None)
+    if looked is None or not rest.endswith("<End Sub Searches>\n"):
+        raise ValueError(f"a context that training never showed: {rest!r}")
+    goals = _GOAL.findall(rest)
+    return apr_final(problem, tuple(goals[0].split(",")) if goals else None)
+
+
+def _sheet(opening: str, rest: str) -> str:
+    sheet = parse_sheet(opening)
+    if sheet is None or str(sheet) != opening:
+        raise ValueError(f"a prompt that training never showed: {opening!r}")
+    if not rest:
+        return sheet_trace.sequential(sheet)
+    begin = "\n<think>\n"
+    if rest == begin:
+        return sheet_trace.alone(sheet) if sheet.width == 1 else sheet_trace.outlines(sheet)
+    plan = sheet_trace.outlines(sheet)
+    if rest == begin + "<Parallel>\n<Outlines>\n":
+        return plan.removeprefix("<Parallel>\n<Outlines>\n")
+    if not rest.startswith(begin + plan):
+        raise ValueError(f"a context that training never showed: {rest!r}")
+    if header := _HEADER.search(rest):
+        return sheet_trace.threads(sheet)[int(header[1]) - 1]
+    return sheet_trace.final(sheet)
 
 
 class Player(ScriptedEngine):
@@ -82,7 +94,10 @@ class Player(ScriptedEngine):
         super().__init__(script, ids=ids)
         self.early_stop = early_stop
 
+    def protocols(self, request: Request) -> tuple[str, ...]:
+        return pose(request.question).formats
+
     async def open(self, request: Request, protocol: str | None) -> Opening:
-        dialect: Dialect = protocol or "sequential"  # type: ignore[assignment]
-        prompt = Prompt(render(understand(request.question), dialect))
-        return Opening(prompt, lambda text: read_answer(text, dialect), self.early_stop)
+        task, dialect = pose(request.question), protocol or "sequential"
+        return Opening(
+            Prompt(task.render(dialect)), task.read, self.early_stop)

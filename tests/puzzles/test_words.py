@@ -113,11 +113,10 @@ def test_every_problem_that_is_generated_is_within_the_limits() -> None:
     assert all(limits(next(made)) is None for _ in range(50))
 
 
-def test_prompts_are_as_apr_and_threadweaver_published_them() -> None:
+def test_prompts_are_as_apr_published_them() -> None:
     state = "Current State: 92:[46, 39, 29, 20], Operations: []"
     assert render(DEMO, "sequential") == state
     assert render(DEMO, "apr") == f"Moving to Node #0\n{state}"
-    assert render(DEMO, "threadweaver") == "Make 92 from [46, 39, 29, 20].\n<think>\n"
     assert child_prompt(Problem(92, (29, 20, 85)), ("46+39=85",), 0) == (
         "Moving to Node #0,0\nCurrent State: 92:[85, 29, 20], Operations: ['46+39=85']")
     assert current_state(DEMO, ("1+2=3", "3+4=7")).endswith("Operations: ['1+2=3', '3+4=7']")
@@ -130,44 +129,39 @@ def test_a_prompt_is_itself_a_phrasing(dialect: Dialect) -> None:
         assert parse(render(problem, dialect)) == problem
 
 
-@pytest.mark.parametrize(("text", "dialect", "answer"), [
-    ("\n50-9=41 41 7:48.\n9+1=10,10+9=19\n19,19 equal: Goal Reached", "sequential",
+@pytest.mark.parametrize(("text", "answer"), [
+    ("\n50-9=41 41 7:48.\n9+1=10,10+9=19\n19,19 equal: Goal Reached", "9+1=10,10+9=19"),
+    ("19,19 equal: Goal Reached\n9+1=10,10+9=19\n19,19 equal: Goal Reached\n",
      "9+1=10,10+9=19"),
-    ("19,19 equal: Goal Reached\n9+1=10,10+9=19\n19,19 equal: Goal Reached\n", "apr",
-     "9+1=10,10+9=19"),
-    ("\n50-9=41 41 7:48.\nNo solution found.", "sequential", "no"),
-    ("\nNo solution found.\n", "apr", "no"),
-    ("</Parallel>\n</think>\n9+1=10,10+9=19", "threadweaver", "9+1=10,10+9=19"),
-    ("</think>\nNo solution found.", "threadweaver", "no"),
+    ("\n50-9=41 41 7:48.\nNo solution found.", "no"),
+    ("\nNo solution found.\n", "no"),
 ])
-def test_answers_are_read_in_each_dialect(text: str, dialect: Dialect, answer: str) -> None:
-    assert read_answer(text, dialect) == answer
+def test_answers_are_read(text: str, answer: str) -> None:
+    assert read_answer(text) == answer
 
 
-@pytest.mark.parametrize(("text", "dialect"), [
-    ("", "sequential"), ("", "threadweaver"), ("\n", "apr"),
-    ("\n50-9=41 41 7:48.\n50+9=59", "sequential"),
-    ("\n50-9=41 41 7:48.\n9+1=10,10+9=19", "sequential"),
-    ("\n9+1=10 10 9:19!\n19,19 equal: Goal Reached", "sequential"),
-    ("9+1=10,10+9=19\n18,19 equal: Goal Reached", "apr"),
-    ("<Sub Searches>\n<No Solution in Sub Search 0 at level 1 at Node #0,0>", "apr"),
-    ("No solution found", "sequential"),
-    ("9+1=10,10+9=19", "threadweaver"), ("</think>\n9+1=", "threadweaver"),
-    ("</think>\n", "threadweaver"), ("</think>\n19, I think", "threadweaver"),
+@pytest.mark.parametrize("text", [
+    "", "\n",
+    "\n50-9=41 41 7:48.\n50+9=59",
+    "\n50-9=41 41 7:48.\n9+1=10,10+9=19",
+    "\n9+1=10 10 9:19!\n19,19 equal: Goal Reached",
+    "9+1=10,10+9=19\n18,19 equal: Goal Reached",
+    "<Sub Searches>\n<No Solution in Sub Search 0 at level 1 at Node #0,0>",
+    "No solution found",
 ])
-def test_a_text_that_was_cut_off_or_broken_holds_no_answer(text: str, dialect: Dialect) -> None:
-    assert read_answer(text, dialect) is None
+def test_a_text_that_was_cut_off_or_broken_holds_no_answer(text: str) -> None:
+    assert read_answer(text) is None
 
 
-@given(st.text(max_size=200), st.sampled_from(DIALECTS))
-def test_reading_an_answer_never_raises(text: str, dialect: Dialect) -> None:
-    assert read_answer(text, dialect) in (None, "no") or read_answer(text, dialect)
+@given(st.text(max_size=200))
+def test_reading_an_answer_never_raises(text: str) -> None:
+    assert read_answer(text) in (None, "no") or read_answer(text)
 
 
 def test_random_cuts_of_a_text_never_give_another_answer() -> None:
     whole = "\n50-9=41 41 7:48.\n9+1=10 10 9:19!\n19,19 equal: Goal Reached\n" \
             "9+1=10,10+9=19\n19,19 equal: Goal Reached"
-    found = {read_answer(whole[:n], "sequential") for n in range(len(whole))}
+    found = {read_answer(whole[:n]) for n in range(len(whole))}
     assert found == {None}
 
 
@@ -175,4 +169,4 @@ def test_a_text_with_noise_is_not_taken_for_an_answer() -> None:
     noise = random.Random(1)
     for _ in range(200):
         junk = "".join(noise.choices(string.printable, k=40))
-        assert read_answer(f"9+1=10{junk}x", "apr") is None
+        assert read_answer(f"9+1=10{junk}x") is None

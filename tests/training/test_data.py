@@ -16,21 +16,20 @@ from tokenizers import Tokenizer
 from plait.core import Outcome
 from plait.interfaces import Fork
 from plait.protocols import APR, ThreadWeaver
-from plait.puzzles import Problem, generate
+from plait.puzzles import Problem, generate, sheet_trace
 from plait.puzzles.countdown import operations
 from plait.puzzles.countdown_text import child_prompt, render
 from plait.puzzles.countdown_trace import (
+    LOOK,
     apr_calls,
     apr_final,
     apr_joined,
-    outlines,
+    quick_look,
     search3,
     sequential4,
-    thread_header,
-    threads,
-    threads_joined,
-    woven_final,
 )
+from plait.puzzles.sheet import generate as generate_sheets
+from plait.puzzles.sheet_text import render as render_sheet
 from training.data import SHARES, WRITERS, Stream, collate, encode
 from training.tokenizer import BOS, EOS, LARGEST, PAD, PHRASES, build, load, numbers
 
@@ -67,34 +66,47 @@ def sequential_contexts() -> Iterator[Context]:
 def apr_contexts() -> Iterator[Context]:
     for problem in FOURS:
         prompt = render(problem, "apr")
-        yield [prompt, said(apr_calls(problem))]
-        for k, move in enumerate(operations(problem.numbers)):
+        look = quick_look(problem)
+        if look.path is not None:
+            yield [prompt, said(look.text)]
+            continue
+        yield [prompt, said(look.text + apr_calls(problem))]
+        for k, move in enumerate(operations(problem.numbers)[LOOK:]):
             state = Problem(problem.target, move.state)
             yield [child_prompt(state, (move.text,), k), said(search3(state, (move.text,)).text)]
         joined = apr_joined(problem)
         machine = APR(prompt)
-        forks = [e for e in machine.feed(apr_calls(problem)) if isinstance(e, Fork)]
+        said_so_far = look.text + apr_calls(problem)
+        forks = [e for e in machine.feed(said_so_far) if isinstance(e, Fork)]
         splice = machine.join(forks, [None] * len(forks))
-        assert splice.since == 1
-        yield [prompt, said("\n"), splice.text, said(apr_final(problem, None))]
-        yield [prompt, said("\n"), joined.text, said(apr_final(problem, joined.path))]
+        assert splice.since == len(look.text)
+        yield [prompt, said(look.text), splice.text, said(apr_final(problem, None))]
+        yield [prompt, said(look.text), joined.text, said(apr_final(problem, joined.path))]
 
 
-def woven_contexts() -> Iterator[Context]:
-    for problem in THREES:
-        prompt, plan, written = render(problem, "threadweaver"), outlines(problem), threads(problem)
-        for n, trace in enumerate(written, start=1):
-            yield [prompt, said(plan), thread_header(n), said(trace.text)]
-        machine = ThreadWeaver(prompt)
-        forks = [e for e in machine.feed(plan) if isinstance(e, Fork)]
-        splice = machine.join(forks, [said(t.text) for t in written])
-        final = woven_final(threads_joined(written).path)
-        yield [prompt, said(plan), *splice.parts, said(final)]
-        cut_off = machine.join(forks, [Outcome("budget", " 65 12:77."), *[None] * (len(forks) - 1)])
-        yield [prompt, said(plan), *cut_off.parts, said(final)]
+def sheet_contexts() -> Iterator[Context]:
+    for width in (1, 2, 5, 16):
+        for sheet in islice(generate_sheets(31, width), 4):
+            yield [render_sheet(sheet, "sequential"), said(sheet_trace.sequential(sheet))]
+            prompt = render_sheet(sheet, "threadweaver")
+            if width == 1:
+                yield [prompt, said(sheet_trace.alone(sheet))]
+                continue
+            plan, written = sheet_trace.outlines(sheet), sheet_trace.threads(sheet)
+            for n, text in enumerate(written, start=1):
+                yield [prompt, said(plan), sheet_trace.thread_header(n), said(text)]
+            machine = ThreadWeaver(prompt)
+            forks = [e for e in machine.feed(plan) if isinstance(e, Fork)]
+            splice = machine.join(forks, [said(text) for text in written])
+            yield [prompt, said(plan), *splice.parts, said(sheet_trace.final(sheet))]
+            cut = machine.join(forks, [Outcome("budget", written[0][:9]), *[None] * (width - 1)])
+            yield [prompt, said(plan), *cut.parts, said(sheet_trace.final(sheet))]
 
 
-@pytest.mark.parametrize("contexts", [sequential_contexts, apr_contexts, woven_contexts])
+CONTEXTS = [sequential_contexts, apr_contexts, sheet_contexts]
+
+
+@pytest.mark.parametrize("contexts", CONTEXTS)
 def test_the_pieces_of_a_run_encode_to_the_ids_of_the_whole_text(
     tokenizer: Tokenizer, contexts: object
 ) -> None:
@@ -104,7 +116,7 @@ def test_the_pieces_of_a_run_encode_to_the_ids_of_the_whole_text(
         assert pieces == ids_of(tokenizer, "".join(texts)), context
 
 
-@pytest.mark.parametrize("contexts", [sequential_contexts, apr_contexts, woven_contexts])
+@pytest.mark.parametrize("contexts", CONTEXTS)
 def test_what_the_model_writes_may_be_cut_after_any_token(
     tokenizer: Tokenizer, contexts: object
 ) -> None:
@@ -146,14 +158,14 @@ def test_only_what_the_model_writes_is_learned(tokenizer: Tokenizer, kind: str) 
     assert tokenizer.decode(learned, skip_special_tokens=False) == ours
     batch = collate([document], tokenizer.token_to_id(PAD))
     assert batch.tokens == len(document.ids)
-    assert (batch.branch is not None) == (kind == "woven")
+    assert (batch.branch is not None) == kind.endswith("woven")
 
 
 def test_kinds_get_their_share_of_the_tokens_also_after_the_mix_changes(
     tokenizer: Tokenizer,
 ) -> None:
     stream = Stream(tokenizer, "test", cap=300)
-    even, other = ({"s3": 0.6, "woven": a, "apr_call": 0.4 - a} for a in (0.2, 0.3))
+    even, other = ({"s3": 0.6, "apr_join": a, "apr_call": 0.4 - a} for a in (0.2, 0.3))
     stream.shares = dict(even)
     for shares in (even, other):
         stream.mix(shares)

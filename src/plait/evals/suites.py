@@ -10,26 +10,21 @@ problems, they never name them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import chain, islice
 from pathlib import Path
 from random import Random
 
-from plait import puzzles
 from plait.errors import UsageError
 from plait.evals.datasets import DATASETS, Dataset, samples
+from plait.evals.puzzle_suites import ABOUT, PUZZLES
 from plait.evals.rows import fetch, read_rows
 from plait.evals.user_suite import load_user_suite
-from plait.evals.values import Sample, Suite, make_suite
+from plait.evals.values import Suite, make_suite
 
 PUZZLE_LIMIT = 100
 """Problems of a puzzle suite where no limit is given: its generator never ends."""
-COUNTDOWN: dict[str, tuple[int, puzzles.countdown.Tier]] = {
-    "easy": (3, "natural"), "natural": (4, "natural"), "hard": (4, "hard"),
-    "unsolvable": (4, "unsolvable")}
-"""Tier -> how many numbers, and which of plait-nano's tiers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +50,12 @@ def load_suite(name: str, choice: Choice | None = None, *, data: Path | None = N
     Raises `UsageError` for a suite, tier or file that does not exist or cannot be read.
     """
     choice = choice or Choice()
-    if name == "countdown":
-        return _countdown(choice)
+    if name in PUZZLES:
+        return _puzzle(name, choice)
     if name.endswith(".toml"):
         return _chosen(load_user_suite(Path(name)), choice)
     if name not in DATASETS:
-        known = ["countdown", *DATASETS]
+        known = [*PUZZLES, *DATASETS]
         near = get_close_matches(name, known, n=1)
         hint = f"Did you mean `{near[0]}`? " if near else ""
         raise UsageError(f"there is no suite `{name}`", hint=f"{hint}Known: {', '.join(known)};"
@@ -96,29 +91,20 @@ def _known_tiers(suite: str, wanted: list[str], known: list[str]) -> None:
             raise UsageError(f"the suite `{suite}` has no tier `{name}`", hint=hint)
 
 
-def _countdown(choice: Choice) -> Suite:
+def _puzzle(name: str, choice: Choice) -> Suite:
     """Problems that plait-nano never trained on, one of each tier in turn. ``mixed``: all tiers."""
-    tiers = choice.tiers or ["mixed"]
-    _known_tiers("countdown", tiers, [*COUNTDOWN, "mixed"])
-    names = list(COUNTDOWN) if "mixed" in tiers else tiers
-    streams = [_problems(name, choice.seed) for name in names]
-    turns = chain.from_iterable(zip(*streams, strict=True))
+    known, tiers = PUZZLES[name], choice.tiers or ["mixed"]
+    _known_tiers(name, tiers, [*known, "mixed"])
+    names = list(known) if "mixed" in tiers else tiers
+    turns = chain.from_iterable(zip(*(known[n](choice.seed, n) for n in names), strict=True))
     found = tuple(islice(turns, choice.limit or PUZZLE_LIMIT))
     if choice.shuffle:
         found = tuple(Random(choice.seed).sample(found, len(found)))
-    return Suite("countdown", found, "puzzle", f"plait.puzzles, seed {choice.seed}",
-                 ",".join(tiers))
-
-
-def _problems(tier: str, seed: int) -> Iterator[Sample]:
-    size, kind = COUNTDOWN[tier]
-    for problem in puzzles.generate(seed, size, kind, held_out=True):
-        numbers = ", ".join(map(str, problem.numbers))
-        yield Sample(f"countdown/{problem}".replace(" ", ""),
-                     f"Make {problem.target} from {numbers}", group=tier)
+    return Suite(name, found, "puzzle", f"plait.puzzles, seed {choice.seed}", ",".join(tiers))
 
 
 def describe() -> list[tuple[str, str, str]]:
     """Every known suite: name, grader, and a line about it."""
-    return [("countdown", "puzzle", f"reach a number; tiers {', '.join(COUNTDOWN)}, mixed"),
+    return [*((name, "puzzle", f"{ABOUT[name]}; tiers {', '.join(tiers)}, mixed")
+              for name, tiers in PUZZLES.items()),
             *((name, d.grader, d.about) for name, d in DATASETS.items())]

@@ -32,6 +32,7 @@ HARD_STEPS = 120
 """A four-number problem whose search takes more steps than this is hard."""
 
 Tier = Literal["natural", "hard", "unsolvable"]
+TIERS: tuple[Tier, ...] = ("natural", "hard", "unsolvable")
 State = tuple[int, ...]
 
 
@@ -44,6 +45,11 @@ class Problem:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "numbers", tuple(sorted(self.numbers, reverse=True)))
+
+    @property
+    def words(self) -> str:
+        """The problem as a person would put it."""
+        return f"Make {self.target} from {', '.join(map(str, self.numbers))}"
 
     def __str__(self) -> str:
         return f"{self.target}:[{', '.join(map(str, self.numbers))}]"
@@ -117,6 +123,14 @@ def search(problem: Problem) -> Search:
 def search_steps(problem: Problem) -> int:
     """How many operations the search tries, up to and with the one that solves the problem."""
     return search(problem).steps
+
+
+def tier_named(name: str) -> Tier:
+    """The tier of this name. Raises ValueError for a name that is none."""
+    for tier in TIERS:
+        if tier == name:
+            return tier
+    raise ValueError(f"there is no tier {name!r}; known: {', '.join(TIERS)}")
 
 
 def is_hard(problem: Problem) -> bool:

@@ -8,16 +8,16 @@ from typing import Literal
 
 from plait.puzzles.countdown import NUMBERS, SIZES, TARGETS, Problem
 
-Dialect = Literal["sequential", "apr", "threadweaver"]
+Dialect = Literal["sequential", "apr"]
+DIALECTS: tuple[Dialect, ...] = ("sequential", "apr")
 
 CAN_DO = (
-    "plait-nano is a small model that knows one thing, the game of countdown: reach a target "
+    "The game of countdown: reach a target "
     f"from {TARGETS[0]} to {TARGETS[-1]} with {SIZES[0]} or {SIZES[-1]} numbers from "
     f"{NUMBERS[0]} to {NUMBERS[-1]}, each used exactly once, with + - * /. "
-    'Ask it, say: "Make 92 from 46, 39, 29 and 20". '
-    "For anything else choose another engine."
+    'Ask, say: "Make 92 from 46, 39, 29 and 20".'
 )
-"""What the embedded model can do, for people who ask it something else."""
+"""The countdown that plait-nano plays, for people who ask for another."""
 
 LONGEST = 2000
 """Longer texts pose no problem: they are not read."""
@@ -101,11 +101,16 @@ CONDITION = re.compile(r"(?:Sub Call|Token) Budget: \d+ ")
 """What an APR prompt may open with: a budget that the model was trained to heed."""
 
 
+def dialect_named(name: str) -> Dialect:
+    """The dialect of this name. Raises ValueError for a name that is none."""
+    for dialect in DIALECTS:
+        if dialect == name:
+            return dialect
+    raise ValueError(f"countdown is not written in {name}")
+
+
 def render(problem: Problem, dialect: Dialect) -> str:
     """The prompt that puts the problem to plait-nano in one of its dialects."""
-    if dialect == "threadweaver":
-        numbers = ", ".join(map(str, problem.numbers))
-        return f"Make {problem.target} from [{numbers}].\n<think>\n"
     state = current_state(problem)
     return state if dialect == "sequential" else f"Moving to Node #0\n{state}"
 
@@ -115,23 +120,14 @@ _GOAL_LINE = re.compile(r"(\d+),\1 equal: Goal Reached")
 _PATH = re.compile(r"\d+[+\-*/]\d+=\d+(?:,\d+[+\-*/]\d+=\d+)*")
 
 
-def read_answer(text: str, dialect: Dialect) -> str | None:
+def read_answer(text: str) -> str | None:
     """The answer in the model's text: its steps, `"no"` for none found, None for no answer.
 
-    In the sequential and APR dialects a path counts only with the goal line after it, so that a
-    search which was cut off at a line that looks like steps gives no answer.
+    A path counts only with the goal line after it, so that a search which was cut off at a line
+    that looks like steps gives no answer.
     """
-    if dialect == "threadweaver":
-        _, mark, words = text.rpartition("</think>\n")
-        if not mark:
-            return None
-        words = words.strip()
-    else:
-        before, _, words = text.rstrip().rpartition("\n")
-        if _GOAL_LINE.fullmatch(words):
-            words = before.rpartition("\n")[2]
-        elif words != _NONE_FOUND:
-            return None
+    before, _, words = text.rstrip().rpartition("\n")
     if words == _NONE_FOUND:
         return "no"
-    return words if _PATH.fullmatch(words) else None
+    path = before.rpartition("\n")[2]
+    return path if _GOAL_LINE.fullmatch(words) and _PATH.fullmatch(path) else None

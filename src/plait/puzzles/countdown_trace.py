@@ -8,7 +8,7 @@ line therefore repeats the state it is about before it lists that state's result
     op       state   + -        (and * and / where allowed, `!` after a hit)
 
 Every function gives the model's own words only; prompts are made in `countdown_text`, and what
-the runtime inserts (`apr_joined`, `threads_joined`) is given apart.
+the runtime inserts (`apr_joined`) is given apart.
 """
 
 from __future__ import annotations
@@ -16,9 +16,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from plait.puzzles.countdown import Problem, State, operations, results
+from plait.puzzles.countdown import Operation, Problem, State, operations, results
 
 NO_SOLUTION = "No solution found."
+CALLING = "<Calling Sub Searches>\n"
+"""How a parent begins to fork."""
+LOOK = 2
+"""Operations that an APR parent tries itself. Three in five natural problems are solved by then; a
+search that is still going on pays for threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,33 +80,75 @@ def search3(problem: Problem, before: Sequence[str] = ()) -> Trace:
     return _ended(found.text, problem.target, path)
 
 
+def _moved(problem: Problem, op: Operation) -> str:
+    """`46 39 29 20 46+39=85 29 20`: four numbers, an operation on two, and what else is left.
+
+    The numbers are there so that the next operation follows from this one without a look back to
+    the prompt, and what is left so that the state after it is put together from what stands here.
+    """
+    left = list(op.state)
+    left.remove(op.result)
+    return f"{_spaced(problem.numbers)} {op.text} {_spaced(tuple(left))}"
+
+
+def _last(problem: Problem, op: Operation) -> str:
+    """A full stop behind the last operation: the end is seen where the operation is."""
+    return "." if op == operations(problem.numbers)[-1] else ""
+
+
+def _below(problem: Problem, op: Operation, mark: str = "") -> Trace:
+    """The search below one operation on four numbers, under a heading that repeats all it needs.
+    ``mark`` stands in front of it.
+    """
+    found = _lines(op.state, problem.target)
+    path = None if found.path is None else (op.text, *found.path)
+    state = Problem(problem.target, op.state)
+    heading = f"{mark}>{_moved(problem, op)} {state}{_last(problem, op)}\n"
+    return Trace(heading + found.text, path)
+
+
 def sequential4(problem: Problem) -> Trace:
     """The search of four numbers in one thread."""
     text = ""
     for op in operations(problem.numbers):
-        found = _lines(op.state, problem.target)
-        text += f">{op.text} {_spaced(op.state)}\n{found.text}"
+        found = _below(problem, op)
+        text += found.text
         if found.path is not None:
-            return _ended(text, problem.target, (op.text, *found.path))
+            return _ended(text, problem.target, found.path)
     return _ended(text, problem.target, None)
 
 
-def apr_calls(problem: Problem) -> str:
-    """The parent's calls, one child per operation."""
-    text = "\n<Calling Sub Searches>\n"
-    for k, op in enumerate(operations(problem.numbers)):
+def quick_look(problem: Problem) -> Trace:
+    """What an APR parent tries before it forks: the searches below its first `LOOK` operations.
+    Their headings are counted, so that whether to fork can be told from the last one."""
+    text = ""
+    for k, op in enumerate(operations(problem.numbers)[:LOOK], start=1):
+        found = _below(problem, op, str(k))
+        text += found.text
+        if found.path is not None:
+            return _ended(text, problem.target, found.path)
+    return Trace(f"\n{text}", None)
+
+
+def apr_calls(problem: Problem, look: int = LOOK) -> str:
+    """The parent's calls, one child for each operation but the ``look`` first, which it tried."""
+    text = CALLING
+    for k, op in enumerate(operations(problem.numbers)[look:]):
         state = f"{problem.target}:[{', '.join(map(str, op.state))}]"
         text += (
-            f"{op.text}\nGenerated Node #0,{k}: {state} Operation: {op.text}\n"
+            f"{_moved(problem, op)}{_last(problem, op)}\n"
+            f"Generated Node #0,{k}: {state} Operation: {op.text}\n"
             f"<Start Sub Search {k} at level 1> Moving to Node #0,{k}\n"
         )
     return text + "<End Calling Sub Searches>"
 
 
-def apr_joined(problem: Problem, present: Collection[int] | None = None) -> Trace:
+def apr_joined(
+    problem: Problem, present: Collection[int] | None = None, look: int = LOOK
+) -> Trace:
     """What the runtime puts in place of the calls; `present` are the children that finished."""
     text, first = "<Sub Searches>\n", None
-    for k, op in enumerate(operations(problem.numbers)):
+    for k, op in enumerate(operations(problem.numbers)[look:]):
         if present is not None and k not in present:
             continue
         path = search3(Problem(problem.target, op.state), (op.text,)).path
@@ -119,38 +166,3 @@ def apr_final(problem: Problem, path: tuple[str, ...] | None) -> str:
     return answer(problem.target, path) if path is None else (
         f"{goal(problem.target)}\n{answer(problem.target, path)}"
     )
-
-
-def outlines(problem: Problem) -> str:
-    """The ThreadWeaver outlines of a three-number problem."""
-    lines = "".join(
-        f"<Outline>{n}: {op.text} {_spaced(op.state)}</Outline>\n"
-        for n, op in enumerate(operations(problem.numbers), start=1)
-    )
-    return f"<Parallel>\n<Outlines>\n{lines}</Outlines>"
-
-
-def threads(problem: Problem) -> tuple[Trace, ...]:
-    """What each thread writes after its header, its closing tag included."""
-    written = []
-    for op in operations(problem.numbers):
-        tried = pair_results(op.state, problem.target)
-        path = None if tried.path is None else (op.text, *tried.path)
-        written.append(Trace(f" {_spaced(op.state)}:{tried.text}</Thread>", path))
-    return tuple(written)
-
-
-def thread_header(number: int) -> str:
-    return f"\n<Thread>\n{number}:"
-
-
-def threads_joined(written: Sequence[Trace]) -> Trace:
-    """What follows the outlines once all threads have ended, and the first path among them."""
-    parts = [f"<Thread>\n{n}:{trace.text}" for n, trace in enumerate(written, start=1)]
-    first = next((trace.path for trace in written if trace.path is not None), None)
-    return Trace("\n" + "".join(parts) + "\n", first)
-
-
-def woven_final(path: tuple[str, ...] | None) -> str:
-    """What the model writes after the joined threads."""
-    return "</Parallel>\n</think>\n" + (NO_SOLUTION if path is None else ",".join(path))

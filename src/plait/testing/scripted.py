@@ -165,6 +165,9 @@ class ScriptedEngine:
         usage = Usage(prompt_tokens, 0, len(pieces))
         yield Chunk(finish=finish, stop=stop, usage=usage)
 
+    def protocols(self, request: Request) -> tuple[str, ...]:
+        return ()
+
     async def open(self, request: Request, protocol: str | None) -> Opening:
         """Messages or prompt as they are; the answer is what follows the last ``</think>``."""
         prompt = Prompt(text=request.prompt, messages=request.messages)

@@ -180,13 +180,13 @@ def test_a_prompt_larger_than_the_memory_is_refused(tiny: Tiny) -> None:
 @pytest.mark.anyio
 async def test_questions_are_put_in_the_dialect_of_the_protocol(engine: NanoEngine) -> None:
     four = Request(prompt="Make 92 from 46, 39, 29 and 20")
-    three = Request(prompt="Make 24 from 3, 8 and 1")
+    sheet = Request(prompt="x = 2 + 3, y = x * 4, y?")
     plain = await engine.open(four, None)
     forked = await engine.open(four, "apr")
-    woven = await engine.open(three, "threadweaver")
+    woven = await engine.open(sheet, "threadweaver")
     assert plain.prompt.text.startswith("Current State: 92:")
     assert forked.prompt.text.startswith("Moving to Node #0\n")
-    assert woven.prompt.text == "Make 24 from [8, 3, 1].\n<think>\n"
+    assert woven.prompt.text == "Sheet\n1:a=2+3\nb=a*4?\n<think>\n"
     assert (plain.early_stop, forked.early_stop, woven.early_stop) == (False, True, False)
     assert plain.read("still thinking") is None
 
@@ -194,7 +194,9 @@ async def test_questions_are_put_in_the_dialect_of_the_protocol(engine: NanoEngi
 @pytest.mark.anyio
 @pytest.mark.parametrize(("question", "protocol", "words"), [
     ("Write me a poem", None, "--engine http://"),
-    ("Make 92 from 46, 39, 29 and 20", "threadweaver", "3 numbers"),
+    ("Make 92 from 46, 39, 29 and 20", "threadweaver", "Use `apr`"),
+    ("a = 2 + 3, b = a * 4, b?", "apr", "Use `threadweaver`"),
+    ("a = 2 - 3, a?", None, "whole number"),
     ("Make 92 from 46, 39, 29 and 20", "multiverse", "multiverse"),
 ])
 async def test_what_the_model_cannot_do_is_said(
@@ -204,6 +206,17 @@ async def test_what_the_model_cannot_do_is_said(
         await engine.open(Request(prompt=question), protocol)
     assert words in caught.value.line
     assert "\n" not in caught.value.line
+
+
+@pytest.mark.anyio
+async def test_the_formats_follow_from_the_puzzle(engine: NanoEngine) -> None:
+    def formats(question: str) -> tuple[str, ...]:
+        return engine.protocols(Request(prompt=question))
+
+    assert formats("Make 92 from 46, 39, 29 and 20") == ("apr",)
+    assert formats("Make 24 from 3, 8 and 1") == ("apr",)
+    assert formats("a = 2 + 3, b = a * 4, b?") == ("threadweaver",)
+    assert formats("Write me a poem") == ()
 
 
 def test_a_forgotten_engine_does_not_keep_the_interpreter(tiny: Tiny) -> None:

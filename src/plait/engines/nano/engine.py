@@ -16,7 +16,7 @@ from plait.engines.nano.batch import Batch, BatchStatistics, Piece, Sequence
 from plait.engines.nano.blas import set_threads
 from plait.engines.nano.config import read_shape
 from plait.engines.nano.loop import Worker
-from plait.engines.nano.puzzle import PROTOCOLS, put
+from plait.engines.nano.puzzle import formats, put
 from plait.engines.nano.tokens import Vocabulary
 from plait.engines.nano.weights import read_weights
 from plait.errors import EngineError, EngineRefused, UsageError
@@ -62,7 +62,7 @@ class NanoEngine:
             lambda: Batch(self._weights, self._vocabulary, count, block, chunk), checked)
         self.capabilities = Capabilities(
             token_ids=True, logprobs=True, cache_report=True, exact_counts=True,
-            window=shape.window, protocols=PROTOCOLS,
+            window=shape.window, protocols=("apr", "threadweaver"),
         )
 
     def encode(self, text: str, *, opening: bool = False) -> Row[int]:
@@ -98,6 +98,10 @@ class NanoEngine:
                 f"and the cache holds {len(batch.ledger.blocks) * batch.ledger.size}",
                 hint="Shorten the prompt, or give the engine more `memory`.")
         return Sequence(ids, sampling)
+
+    def protocols(self, request: Request) -> tuple[str, ...]:
+        """What plait-nano writes for this puzzle, the best format first."""
+        return formats(request.question)
 
     async def open(self, request: Request, protocol: str | None) -> Opening:
         """Put a puzzle to plait-nano. Raises `UsageError` for anything else."""

@@ -1,45 +1,39 @@
-"""How a question is put to plait-nano, which knows one thing: the game of countdown."""
+"""How a question is put to plait-nano, which knows countdown and sheets and nothing else."""
 
 from __future__ import annotations
-
-from typing import Literal, cast
 
 from plait.core import Prompt
 from plait.errors import UsageError
 from plait.interfaces import Opening
-from plait.puzzles import Problem, read_answer, render, understand
+from plait.puzzles import Task, pose
 
-PROTOCOLS = ("apr", "threadweaver")
-_WOVEN = 3
-"""Numbers of the problems that plait-nano writes in ThreadWeaver's format."""
 _ELSEWHERE = "To ask another model, start plait with `--engine http://...`."
+
+
+def formats(question: str) -> tuple[str, ...]:
+    """The wire formats that plait-nano answers ``question`` in; none for what is no puzzle."""
+    try:
+        return pose(question).formats
+    except ValueError:
+        return ()  # `put` says why
 
 
 def put(question: str, protocol: str | None) -> Opening:
     """The opening of ``question`` in the dialect of ``protocol`` (None: no threads).
 
-    Raises `UsageError` for what is no countdown problem, or not one for this protocol.
+    Raises `UsageError` for what is no puzzle of plait-nano's, or not one for this protocol.
     """
-    dialect = _dialect(protocol)
     try:
-        problem: Problem = understand(question)
+        task: Task = pose(question)
     except ValueError as error:
         raise UsageError(str(error).rstrip(".").replace("\n", " "), hint=_ELSEWHERE) from None
-    if dialect == "threadweaver" and len(problem.numbers) != _WOVEN:
-        raise UsageError(
-            f"plait-nano writes ThreadWeaver's format for {_WOVEN} numbers only, and this problem "
-            f"has {len(problem.numbers)}", hint="Use the protocol `apr` for it.")
+    if protocol not in (None, *task.formats):
+        known = " or ".join(f"`{name}`" for name in task.formats)
+        raise UsageError(f"plait-nano does not write the protocol `{protocol}` for this puzzle",
+                         hint=f"Use {known}, or leave the choice to plait.")
+    dialect = protocol or "sequential"
     return Opening(
-        prompt=Prompt(text=render(problem, dialect)),
-        read=lambda text: read_answer(text, dialect),
+        prompt=Prompt(text=task.render(dialect)),
+        read=task.read,
         early_stop=dialect == "apr",
     )
-
-
-def _dialect(protocol: str | None) -> Literal["sequential", "apr", "threadweaver"]:
-    if protocol is None:
-        return "sequential"
-    if protocol not in PROTOCOLS:
-        raise UsageError(f"plait-nano does not write the protocol `{protocol}`",
-                         hint=f"It knows {' and '.join(PROTOCOLS)}.")
-    return cast(Literal["apr", "threadweaver"], protocol)

@@ -145,6 +145,10 @@ class OpenAIEngine:
         finally:
             call.close()
 
+    def protocols(self, request: Request) -> tuple[str, ...]:
+        """None: a server does not say how its model forks."""
+        return ()
+
     async def open(self, request: Request, protocol: str | None) -> Opening:
         """Messages for our own methods, text in the chat template for a protocol."""
         server = await self.connect()

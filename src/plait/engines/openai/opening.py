@@ -63,7 +63,7 @@ def apr_prompt(question: str) -> str:
 
 def read_apr_answer(text: str) -> str | None:
     """The steps of the solution, "no" if there is none; None if the search did not end."""
-    if (answer := read_answer(text, "apr")) is not None:
+    if (answer := read_answer(text)) is not None:
         return answer
     path = text.rpartition(GOAL)[0].rpartition(GOAL)[2].strip()
     return path or None
