@@ -140,6 +140,16 @@ class Nano(nn.Module):
         for token, (first, second) in tokens.items():
             weight[token] = weight[first] + weight[second]
 
+    @torch.no_grad()
+    def place_names(self, names: list[int], numbers: list[int]) -> None:
+        """Start the embeddings of names as those of the numbers of their places, moved all the
+        same way. What the model can do with numbers (tell them apart, copy them, go on to the next
+        one) it can do with names then."""
+        weight = self.embed_tokens.weight
+        size = weight[numbers].norm(dim=1).mean()
+        weight[names] = weight[numbers[1 : len(names) + 1]] + F.normalize(
+            torch.randn(weight.shape[1]), dim=0) * size
+
     def hidden(self, ids: Tensor, branch: Tensor | None = None) -> Tensor:
         positions, mask = torch.arange(ids.shape[1]), None
         if branch is not None:

@@ -93,12 +93,16 @@ def load(path: Path) -> Tokenizer:
 
 
 def sums(tokenizer: Tokenizer) -> dict[int, tuple[int, int]]:
-    """For each token that is a name with a mark, or a tag with a number: the tokens of both."""
-    made = {name + mark: (name, mark) for mark in "=:" for name in NAMES}
-    made |= {f"<Outline>{n}:": ("<Outline>", str(n)) for n in CHAINS}
-    made |= {f"\n{n}:": (str(n), ":") for n in CHAINS}
+    """For each tag of a chain: the tokens of the tag and of the number in it."""
+    made = {f"<Outline>{n}:": ("<Outline>", str(n)) for n in CHAINS}
+    made |= {f"\n{n}:": (":", str(n)) for n in CHAINS}
     return {tokenizer.token_to_id(whole): (tokenizer.token_to_id(a), tokenizer.token_to_id(b))
             for whole, (a, b) in made.items()}
+
+
+def names(tokenizer: Tokenizer) -> list[list[int]]:
+    """The tokens of all names in their order: alone, with `=`, and with `:`."""
+    return [[tokenizer.token_to_id(name + mark) for name in NAMES] for mark in ("", "=", ":")]
 
 
 def numbers(tokenizer: Tokenizer) -> list[int]:

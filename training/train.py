@@ -38,7 +38,7 @@ from training.decode import greedy
 from training.export import read
 from training.model import Config, Nano
 from training.optimizer import Muon
-from training.tokenizer import BOS, EOS, PAD, build, load, numbers, sums
+from training.tokenizer import BOS, EOS, PAD, build, load, names, numbers, sums
 
 RUNS = Path(__file__).parent / "runs"
 DECAY = 0.4
@@ -59,8 +59,8 @@ def losses(model: Nano, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
 
 @torch.no_grad()
 def begin_from(model: Nano, folder: Path, tokenizer: Tokenizer) -> None:
-    """Take over the weights of the earlier model in ``folder``. Tokens that it does not know keep
-    their start, or start as the sum of two that it does."""
+    """Take over the weights of the earlier model in ``folder``. Tokens that it does not know start
+    from those that it does: see `Nano.place_sums` and `Nano.place_names`."""
     known = load(folder / "tokenizer.json").get_vocab()
     weights = read(folder).state_dict()
     embed = model.embed_tokens.weight
@@ -69,8 +69,15 @@ def begin_from(model: Nano, folder: Path, tokenizer: Tokenizer) -> None:
         if token in known:
             embed[place] = old[known[token]]
     model.load_state_dict(weights, strict=False)
-    fresh = {place for token, place in new.items() if token not in known}
-    model.place_sums({t: pair for t, pair in sums(tokenizer).items() if t in fresh})
+    if len(known) < len(new):
+        place_new(model, tokenizer)
+
+
+def place_new(model: Nano, tokenizer: Tokenizer) -> None:
+    """Start the embeddings of the tokens of sheets from those of the numbers."""
+    model.place_sums(sums(tokenizer))
+    for kind in names(tokenizer):
+        model.place_names(kind, numbers(tokenizer))
 
 
 def pairs(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -98,7 +105,7 @@ class Trainer:
         torch.manual_seed(7)
         self.model = Nano(Config(vocab=self.tokenizer.get_vocab_size()))
         self.model.place_numbers(numbers(self.tokenizer))
-        self.model.place_sums(sums(self.tokenizer))
+        place_new(self.model, self.tokenizer)
         if options.start is not None:
             begin_from(self.model, options.start, self.tokenizer)
         matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "proj" in n]
