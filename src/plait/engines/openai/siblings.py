@@ -85,6 +85,7 @@ class Siblings:
     async def place(self, text: str) -> AsyncIterator[Sibling]:
         """Wait until a stream with the prompt ``text`` had better begin."""
         if len(self._reading) >= WATCHED:
+            del text  # an open stream holds no prompt
             yield Sibling("")
             return
         me = Sibling(text)
