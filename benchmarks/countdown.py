@@ -22,6 +22,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
+from benchmarks.served import serving
 from plait.core import Plan, Request
 from plait.engines.puzzle import put
 from plait.errors import UsageError
@@ -34,7 +35,7 @@ from plait.solve import Runtime, solve
 from plait.trace import Trace, attainable_speedup, curve
 
 Found = dict[str, Any]
-SERVERS = ("llama.cpp", "vLLM")
+SERVERS = {"llama.cpp": "llamacpp", "vLLM": "vllm"}
 PLANS = {"parallel": Plan("native", "apr"), "sequential": Plan("sequential")}
 
 
@@ -115,24 +116,8 @@ def tables(found: dict[str, list[Found]]) -> None:
 @contextlib.contextmanager
 def served(names: list[str]) -> Iterator[dict[str, str]]:
     """Servers with plait-nano, while the block runs: their URLs by name."""
-    if not names:
-        yield {}
-        return
-    import pytest
-
-    from tests.live import conftest
-
-    start = {"llama.cpp": conftest.start_nano_llamacpp, "vLLM": conftest.start_nano_vllm}
     with contextlib.ExitStack() as stack:
-        urls = {}
-        for name in names:
-            try:
-                server = start[name]()
-            except (pytest.skip.Exception, pytest.fail.Exception) as error:
-                sys.exit(str(error))
-            stack.callback(server.stop)
-            urls[name] = f"{server.url}/v1"
-        yield urls
+        yield {name: f"{stack.enter_context(serving(SERVERS[name]))}/v1" for name in names}
 
 
 async def measure(engines: dict[str, str], problems: list[Problem]) -> dict[str, list[Found]]:

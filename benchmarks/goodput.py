@@ -318,7 +318,8 @@ def _median(seconds: Sequence[float | None]) -> str:
 @contextmanager
 def _engine(options: argparse.Namespace) -> Iterator[tuple[str, str | None]]:
     if options.serve in ("vllm", "llamacpp"):
-        with serving(options.serve, options.slots) as url:
+        flag = "--max-num-seqs" if options.serve == "vllm" else "--slots"
+        with serving(options.serve, flag, str(options.slots)) as url:
             yield f"{url}/v1", "plait-nano" if options.serve == "vllm" else None
     else:
         yield options.serve, None

@@ -163,19 +163,20 @@ def server(request: pytest.FixtureRequest) -> Server:
     return found
 
 
-def start_nano_llamacpp() -> Server:
-    """plait-nano on llama.cpp, in float32: products of float16 weights are less exact."""
+def start_nano_llamacpp(*flags: str) -> Server:
+    """plait-nano on llama.cpp, in float32: products of float16 weights are less exact. Without
+    ``flags`` in float32 throughout."""
     path = LIVE / "models" / "nano-f32.gguf"
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(f".{os.getpid()}")
     write_gguf(WEIGHTS, fresh, "F32")
     fresh.replace(path)  # a server that reads the old file goes on with it
-    return start_llamacpp(path, "--exact")
+    return start_llamacpp(path, *(flags or ("--exact",)))
 
 
-def start_nano_vllm() -> Server:
-    """plait-nano on vLLM."""
-    return start_vllm("plait-nano", WEIGHTS)
+def start_nano_vllm(*flags: str) -> Server:
+    """plait-nano on vLLM. A flag that `start_vllm` has, too, is overruled."""
+    return start_vllm("plait-nano", WEIGHTS, *flags)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ files there. ``--unified``: one memory for all slots, out of which idle ones are
 ``--exact``: attention and its memory in float32, so that (of a file in float32) a text does not
 depend on what else is in its batch. ``--special``: special tokens stay in the text.
 
-Needs xllamacpp. The port is a free one unless ``--port`` names it.
+Needs xllamacpp.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ def main() -> None:
     parser.add_argument("--exact", action="store_true")
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--save", default="")
-    parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()
     settings = xllamacpp.CommonParams()
     settings.model.path = options.file
@@ -43,7 +42,7 @@ def main() -> None:
     settings.endpoint_metrics = settings.endpoint_slots = True
     settings.slot_save_path = options.save and options.save.rstrip("/") + "/"
     settings.special = options.special
-    settings.port, settings.verbosity = options.port, 1
+    settings.port, settings.verbosity = 0, 1
     server = xllamacpp.Server(settings)
     print(server.listening_address, flush=True)
     signal.pause()
