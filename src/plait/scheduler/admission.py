@@ -246,8 +246,9 @@ class Limiter:
         """The engine failed in another way: no growth for a while."""
         self._still_until = max(self._still_until, anyio.current_time() + COOLDOWN)
 
-    def _judge(self, owner: _Owner, slot: Slot) -> Verdict:
-        """May a stream of ``owner`` run now? The one place that asks `admit`."""
+    def _judge(self, owner: _Owner, slot: Slot, state: State | None = None) -> Verdict:
+        """May a stream of ``owner`` run now? The one place that asks `admit`. ``state``: what
+        `look` says, where it was looked already."""
         if self._running >= int(self._limit):
             return FULL
         if self.branching == "eager":
@@ -259,17 +260,17 @@ class Limiter:
             return Verdict(False, "branches are switched off")
         claim = slot.claim
         left = None if claim.deadline is None else claim.deadline - anyio.current_time()
-        return admit(self.look(), Ask(
+        return admit(state or self.look(), Ask(
             owner.running, owner.running + max(1, len(owner.queue)), left,
             claim.tokens + int(self._length)))
 
     def _serve(self) -> None:
         """Let run what may: first streams of requests, then branches."""
         while self._waiting and self._running < int(self._limit):
-            queues = self._queues.values()
+            queues, state = self._queues.values(), self.look()
             idle = [o for o in queues if o.running == 0 and self._judge(o, o.queue[0]).runs]
             owner = min(idle, key=self._rank, default=None) or next(
-                (o for o in queues if self._judge(o, o.queue[0]).runs), None)
+                (o for o in queues if self._judge(o, o.queue[0], state).runs), None)
             if owner is None:
                 return
             slot = owner.queue[0]

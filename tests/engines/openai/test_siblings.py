@@ -58,6 +58,13 @@ async def burst(
     return early
 
 
+async def learn(engine: OpenAIEngine, upstream: Upstream, cache: Caches) -> None:
+    """The engine sees that the server reports what it caches, and that waiting may help."""
+    for _ in range(2):
+        await burst(engine, upstream, cache, "warm up ", 1)
+    await burst(engine, upstream, cache, f"a {TRUNK}")
+
+
 @pytest.mark.parametrize(("kind", "expected"), [
     ("at once", [4, 4, 4]), ("when begun", [4, 1, 1]), ("never", [4, 4, 4])])
 async def test_who_waits_is_measured(kind: str, expected: list[int]) -> None:
@@ -72,9 +79,7 @@ async def test_who_waits_is_measured(kind: str, expected: list[int]) -> None:
 async def test_waiting_that_does_not_help_is_given_up() -> None:
     cache = Caches("when begun")
     async with served(cache, dialect="vllm") as (upstream, engine):
-        for _ in range(2):
-            await burst(engine, upstream, cache, "warm up ", 1)
-        await burst(engine, upstream, cache, f"a {TRUNK}")
+        await learn(engine, upstream, cache)
         cache.kind = "never"
         found = [await burst(engine, upstream, cache, f"{n} {TRUNK}") for n in range(3)]
         assert found == [1, 4, 4]
@@ -83,9 +88,7 @@ async def test_waiting_that_does_not_help_is_given_up() -> None:
 async def test_children_of_a_thread_that_has_stopped_go_at_once() -> None:
     cache = Caches("when begun")
     async with served(cache, dialect="vllm") as (upstream, engine):
-        for _ in range(2):
-            await burst(engine, upstream, cache, "warm up ", 1)
-        await burst(engine, upstream, cache, f"a {TRUNK}")
+        await learn(engine, upstream, cache)
         assert engine._siblings.way == "first alone"
         cache.gate.set()
         await chunks_of(engine, f"b {TRUNK}")
@@ -95,9 +98,7 @@ async def test_children_of_a_thread_that_has_stopped_go_at_once() -> None:
 async def test_who_waits_for_one_that_fails_goes_on() -> None:
     cache = Caches("when begun")
     async with served(cache, dialect="vllm") as (upstream, engine):
-        for _ in range(2):
-            await burst(engine, upstream, cache, "warm up ", 1)
-        await burst(engine, upstream, cache, f"a {TRUNK}")
+        await learn(engine, upstream, cache)
         cache.gate = anyio.Event()
         cancelled = anyio.CancelScope()
         ended = []

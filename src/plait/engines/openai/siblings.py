@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from operator import itemgetter
 from typing import Literal
 
 import anyio
@@ -110,8 +111,10 @@ class Siblings:
         """The stream that is reading the beginning of ``text`` now, and how much of it; None and 0
         where little is shared or much of that was read before."""
         unread = [s for s in self._reading if not s.begun.is_set() and not s.shared]
-        first = max(unread, key=lambda s: common(s.text, text), default=None)
-        shared = common(first.text, text) if first is not None else 0
+        shared, first = max(((common(s.text, text), s) for s in unread), key=itemgetter(0),
+                            default=(0, None))
+        if shared < LEAST:  # nothing to wait for, whatever is warm
+            return None, 0
         warm = max((*(common(t, text) for t in self._warm),
                     *(s.common(text) for s in self._reading if s.begun.is_set())), default=0)
         return (first, shared) if shared - warm >= LEAST else (None, 0)
