@@ -80,6 +80,18 @@ def test_two_pictures_can_share_the_length_of_their_axes() -> None:
     assert picture.scales["tokens"].length == 5
 
 
+def test_a_child_of_an_attempt_that_failed_is_within_the_axis() -> None:
+    def attempt(t: float, number: int, text: str) -> list[Event]:
+        return [Started(t, "0.0", "0", "fork", "thread", 0, attempt=number),
+                Started(t, "0.0.0", "0.0", "fork", "thread", 0),
+                Wrote(t + 1, "0.0.0", text, len(text)), Ended(t + 1, "0.0.0", "failed"),
+                Ended(t + 1, "0.0", "failed")]
+
+    picture = draw(View([HEADER, ROOT, *attempt(1, 0, "xxxxxxxx"), *attempt(3, 1, "x")]))
+    assert boxes(picture.rows[2].bars["tokens"].writes) == [(0, 8)]
+    assert picture.scales["tokens"].length == 8
+
+
 @given(runs())
 def test_any_run_so_far_can_be_drawn_within_its_axes(events: list[Event]) -> None:
     picture = draw(View(events))

@@ -114,8 +114,8 @@ def length(view: View, axis: Axis) -> int:
     """How long an axis has to be to hold the run, in units; at least 1."""
     if axis == "time":
         return max(1, round(view.scene.elapsed * UNIT))
-    clocks = (tries[-1].clock for tries in view.scene.meter.clocks.attempts.values())
-    return max([1, *clocks])
+    every = view.scene.meter.clocks.attempts.values()
+    return max([1, *(attempt.clock for tries in every for attempt in tries)])
 
 
 def _saved(view: View) -> set[str] | None:
